@@ -1,0 +1,1 @@
+"""Live migration of VMs (not built yet; its README says what is coming)."""

@@ -1,0 +1,1 @@
+"""The physical adapter: receive filters and VM queues."""

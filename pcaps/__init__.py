@@ -1,0 +1,1 @@
+"""Captures in and out: file formats, the frame batch, headers, synthetic traffic."""

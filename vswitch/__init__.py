@@ -1,0 +1,1 @@
+"""The parent partition's virtual switch."""
