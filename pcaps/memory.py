@@ -102,13 +102,19 @@ def _copy32(typing_context: Any, to: Any, to_offset: Any, source: Any, offset: A
     return types.void(to, types.uint64, source, types.uint64), generate
 
 
-@intrinsic
-def _swap32(typing_context: Any, value: Any) -> Any:
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        narrow = builder.trunc(arguments[0], ir.IntType(32))
-        return builder.zext(builder.bswap(narrow), ir.IntType(64))
+def _swap(bits: int) -> Any:
+    @intrinsic
+    def swap(typing_context: Any, value: Any) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            narrow = builder.trunc(arguments[0], ir.IntType(bits))
+            return builder.zext(builder.bswap(narrow), ir.IntType(64))
 
-    return types.uint64(types.uint64), generate
+        return types.uint64(types.uint64), generate
+
+    return swap
+
+
+_swap16, _swap32 = _swap(16), _swap(32)
 
 
 if config.DISABLE_JIT:  # plain Python stands in
@@ -149,6 +155,9 @@ if config.DISABLE_JIT:  # plain Python stands in
 
     def copy32(to: Any, to_offset: Any, source: Any, offset: Any) -> None:
         copy(to, to_offset, source, offset, 32)
+
+    def swap16(value: Any) -> Any:
+        return u64(int.from_bytes((int(value) & 0xFFFF).to_bytes(2, "little"), "big"))
 
     def swap32(value: Any) -> Any:
         return u64(int.from_bytes((int(value) & 0xFFFFFFFF).to_bytes(4, "little"), "big"))
@@ -205,7 +214,7 @@ elif config.BOUNDSCHECK:  # every access is preceded by one that numba checks
         _copy32(to, to_offset, source, offset)
 
     prefetch = _prefetch
-    swap32 = _swap32
+    swap16, swap32 = _swap16, _swap32
 
 else:
     ld16, ld32, ld64 = _load(16), _load(32), _load(64)
@@ -213,4 +222,4 @@ else:
     prefetch = _prefetch
     copy = _copy
     copy32 = _copy32
-    swap32 = _swap32
+    swap16, swap32 = _swap16, _swap32

@@ -1,0 +1,388 @@
+"""Ports of the virtual switch, and the settings of the switch that they belong to.
+
+Plain frozen records: validated when made, compiled by :mod:`vswitch.tables`.
+A :class:`Network` is one virtual network in Hyper-V's sense, that is one switch:
+external (with an uplink to the adapter), internal (VMs and the parent) or
+private (VMs only).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+
+from pcaps.addresses import is_group, key_to_mac
+from pcaps.errors import BadInput
+
+VLANS = range(1, 4095)
+"""VIDs that a port may be given: 0 is the untagged domain, 4095 is reserved (IEEE 802.1Q)."""
+
+MAX_PORTS = 0xFFFE
+MAX_MTU = 65535
+
+
+class Dialect(StrEnum):
+    """Which switch's rules decide."""
+
+    HYPERV = "hyperv"
+    LEARNING = "learning"
+
+
+class NetworkKind(StrEnum):
+    """Kinds of virtual network; an external one has an uplink."""
+
+    EXTERNAL = "external"
+    INTERNAL = "internal"
+    PRIVATE = "private"
+
+
+class PortKind(StrEnum):
+    """What is behind a port."""
+
+    UPLINK = "uplink"
+    PARENT = "parent"
+    VM = "vm"
+
+
+class VlanMode(StrEnum):
+    """What a port makes of VLAN tags."""
+
+    ACCESS = "access"
+    TRUNK = "trunk"
+    NATIVE_TAGGED = "native-tagged"
+    NATIVE_UNTAGGED = "native-untagged"
+    DOT1Q_TUNNEL = "dot1q-tunnel"
+    ISOLATED = "isolated"
+    COMMUNITY = "community"
+    PROMISCUOUS = "promiscuous"
+
+
+LEARNING_ONLY = frozenset({VlanMode.NATIVE_TAGGED, VlanMode.NATIVE_UNTAGGED, VlanMode.DOT1Q_TUNNEL})
+PRIVATE_MODES = frozenset({VlanMode.ISOLATED, VlanMode.COMMUNITY, VlanMode.PROMISCUOUS})
+
+
+class Mirror(StrEnum):
+    """Which frames of a port are copied to the mirror port."""
+
+    NONE = "none"
+    INGRESS = "ingress"
+    EGRESS = "egress"
+    BOTH = "both"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VlanSetting:
+    """VLAN setting of one port.
+
+    Parameters
+    ----------
+    mode : VlanMode
+        Access by default.
+    vid : int
+        Access VID, native VID, tunnel's outer VID, or primary VID of a private
+        VLAN; 0 = untagged domain.
+    allowed : frozenset of int, optional
+        VIDs that a trunk or the uplink carries; None = all.
+    pruned : frozenset of int
+        VIDs taken out of `allowed` again (hyperv trunks).
+    untagged : bool
+        Whether the uplink carries the untagged domain.
+    secondary : int
+        Secondary VID of an isolated or community port.
+    secondaries : frozenset of int
+        Secondary VIDs that a promiscuous port, or the uplink, accepts tagged.
+    cvlans : frozenset of int
+        Inner VIDs that may leave a tunnel port; empty = all, and untagged.
+    tunnel_tpid : int
+        TPID of the tag that a tunnel port adds.
+    """
+
+    mode: VlanMode = VlanMode.ACCESS
+    vid: int = 0
+    allowed: frozenset[int] | None = None
+    pruned: frozenset[int] = frozenset()
+    untagged: bool = True
+    secondary: int = 0
+    secondaries: frozenset[int] = frozenset()
+    cvlans: frozenset[int] = frozenset()
+    tunnel_tpid: int = 0x88A8
+
+    def __post_init__(self) -> None:
+        for what, vids in (
+            ("VLAN", {self.vid}),
+            ("allowed VLAN", self.allowed or ()),
+            ("pruned VLAN", self.pruned),
+            ("secondary VLAN", {self.secondary}),
+            ("secondary VLAN", self.secondaries),
+            ("customer VLAN", self.cvlans),
+        ):
+            for vid in vids:
+                if vid != 0 and vid not in VLANS:
+                    raise BadInput(
+                        f"{what} {vid} is out of range; use 1 to 4094, or 0 for untagged"
+                    )
+        if self.mode in (VlanMode.ISOLATED, VlanMode.COMMUNITY):
+            if not self.vid or not self.secondary or self.vid == self.secondary:
+                raise BadInput(
+                    f"an {self.mode} port needs a primary VLAN (vlan) and another, secondary one"
+                )
+        elif self.mode is VlanMode.PROMISCUOUS and not self.vid:
+            raise BadInput("a promiscuous port needs a primary VLAN (vlan)")
+        if self.mode is VlanMode.DOT1Q_TUNNEL and not self.vid:
+            raise BadInput("a dot1q-tunnel port needs the outer VLAN (vlan)")
+
+    def carries(self, vid: int) -> bool:
+        """Tell whether a trunk lets this VID through.
+
+        Parameters
+        ----------
+        vid : int
+            0 to 4095; 0 stands for the untagged domain.
+
+        Returns
+        -------
+        bool
+            True when `vid` is allowed and not pruned.
+        """
+        return (self.allowed is None or vid in self.allowed) and vid not in self.pruned
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Port:
+    """One port of the switch.
+
+    Parameters
+    ----------
+    name : str
+        Unique within its network.
+    kind : PortKind
+        What is behind it.
+    mac : int, optional
+        Own address as a key (:func:`pcaps.addresses.mac_to_key`); vNICs have
+        one, the uplink and ports of the ``learning`` dialect need none.
+    vlan : VlanSetting
+        What it makes of tags.
+    mtu : int, optional
+        Longest payload in bytes; None = no limit.
+    spoof_guard : bool
+        Whether a vNIC may send with its own address only (hyperv).
+    check_source : bool
+        Whether frames with a group or zero source are dropped (hyperv).
+    connected : bool
+        False while the VM is off or on its way.
+    isolated : bool
+        Isolated ports exchange no frames with each other.
+    keep_priority_tag : bool
+        Frames that would leave untagged keep a VID 0 tag if their PCP is not 0.
+    mirror : Mirror
+        Which of its frames the mirror port gets too.
+    """
+
+    name: str
+    kind: PortKind = PortKind.VM
+    mac: int | None = None
+    vlan: VlanSetting = field(default_factory=VlanSetting)
+    mtu: int | None = 1500
+    spoof_guard: bool = True
+    check_source: bool = True
+    connected: bool = True
+    isolated: bool = False
+    keep_priority_tag: bool = False
+    mirror: Mirror = Mirror.NONE
+
+    def __post_init__(self) -> None:
+        if not self.name:
+            raise BadInput("a port needs a name")
+        if self.mtu is not None and not 46 <= self.mtu <= MAX_MTU:
+            raise BadInput(
+                f"port '{self.name}': MTU {self.mtu} is out of range; use 46 to {MAX_MTU}"
+            )
+        if self.mac is not None and is_group(self.mac):
+            raise BadInput(
+                f"port '{self.name}': {key_to_mac(self.mac)} is a group address; no port can own it"
+            )
+
+    @property
+    def address(self) -> str | None:
+        """Own MAC address as text, None where it has none."""
+        return None if self.mac is None else key_to_mac(self.mac)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StaticEntry:
+    """A static entry of the ``learning`` dialect's table.
+
+    Parameters
+    ----------
+    port : str
+        Name of the port.
+    mac : int
+        Address as a key.
+    vlan : int
+        VLAN of the entry, 0 = untagged domain.
+    """
+
+    port: str
+    mac: int
+    vlan: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Network:
+    """One virtual network: a switch's settings and ports.
+
+    Parameters
+    ----------
+    name : str
+        Name of the network.
+    ports : tuple of Port
+        In order: the order fixes port numbers and the order of flooded copies.
+    dialect : Dialect
+        Whose rules decide.
+    tpids : tuple of int, optional
+        TPIDs that count as tags; the dialect's by default (hyperv: 0x8100,
+        learning: 0x8100 and 0x88a8). At most three.
+    mirror_to : str, optional
+        Name of the port that gets mirrored frames.
+    ageing_s : float
+        Seconds after which a learned entry is forgotten (learning).
+    fdb_size : int
+        Most entries that are learned (learning).
+    static : tuple of StaticEntry
+        Entries that neither age nor move (learning).
+    """
+
+    name: str = "external"
+    ports: tuple[Port, ...] = ()
+    dialect: Dialect = Dialect.HYPERV
+    tpids: tuple[int, ...] | None = None
+    mirror_to: str | None = None
+    ageing_s: float = 300.0
+    fdb_size: int = 8192
+    static: tuple[StaticEntry, ...] = ()
+
+    def __post_init__(self) -> None:
+        self._check_ports()
+        if len(self.tag_types) > 3 or not self.tag_types:
+            raise BadInput(f"network '{self.name}': between one and three TPIDs, please")
+        for tpid in self.tag_types:
+            if not 0x0600 <= tpid <= 0xFFFF:
+                raise BadInput(f"network '{self.name}': TPID {tpid:#06x} is not an EtherType")
+        names = {port.name for port in self.ports}
+        if self.mirror_to is not None and self.mirror_to not in names:
+            raise BadInput(f"network '{self.name}': mirror port '{self.mirror_to}' does not exist")
+        for entry in self.static:
+            if entry.port not in names:
+                raise BadInput(
+                    f"network '{self.name}': static entry for unknown port '{entry.port}'"
+                )
+        if not 10 <= self.fdb_size <= 1_000_000:
+            raise BadInput(
+                f"network '{self.name}': table size {self.fdb_size} is out of range; use 10 to 1000000"
+            )
+
+    def _check_ports(self) -> None:
+        if len(self.ports) > MAX_PORTS:
+            raise BadInput(
+                f"network '{self.name}' has {len(self.ports)} ports; at most {MAX_PORTS}"
+            )
+        names: set[str] = set()
+        owners: dict[tuple[int, int], str] = {}
+        uplinks = 0
+        for port in self.ports:
+            if port.name in names:
+                raise BadInput(f"network '{self.name}' has two ports named '{port.name}'")
+            names.add(port.name)
+            uplinks += port.kind is PortKind.UPLINK
+            if self.dialect is Dialect.LEARNING:
+                continue
+            if port.vlan.mode in LEARNING_ONLY:
+                raise BadInput(
+                    f"port '{port.name}': VLAN mode {port.vlan.mode} belongs to dialect 'learning'"
+                )
+            if port.kind is PortKind.UPLINK:
+                continue
+            if port.mac is None:
+                raise BadInput(f"port '{port.name}' needs a MAC address (dialect 'hyperv')")
+            for vid in reachable_vlans(port):
+                other = owners.setdefault((vid, port.mac), port.name)
+                if other != port.name:
+                    raise BadInput(
+                        f"ports '{other}' and '{port.name}' both own {port.address} in VLAN {vid}; "
+                        "give one of them another address"
+                    )
+        if uplinks > 1:
+            raise BadInput(
+                f"network '{self.name}' has {uplinks} uplinks; one adapter serves a network"
+            )
+
+    @property
+    def tag_types(self) -> tuple[int, ...]:
+        """TPIDs in force: the given ones, or the dialect's."""
+        if self.tpids is not None:
+            return self.tpids
+        return (0x8100,) if self.dialect is Dialect.HYPERV else (0x8100, 0x88A8)
+
+    @property
+    def uplink(self) -> Port | None:
+        """The uplink, None in an internal or private network."""
+        return next((port for port in self.ports if port.kind is PortKind.UPLINK), None)
+
+    def number_of(self, name: str) -> int:
+        """Return the number of a port.
+
+        Parameters
+        ----------
+        name : str
+            Name of the port.
+
+        Returns
+        -------
+        int
+            Index into `ports`.
+
+        Raises
+        ------
+        BadInput
+            When no port has that name.
+        """
+        for number, port in enumerate(self.ports):
+            if port.name == name:
+                return number
+        raise BadInput(f"network '{self.name}' has no port '{name}'")
+
+    def with_ports(self, ports: Iterable[Port]) -> Network:
+        """Return this network with other ports.
+
+        Parameters
+        ----------
+        ports : iterable of Port
+            All ports of the new network, in order.
+
+        Returns
+        -------
+        Network
+            A checked copy.
+        """
+        return replace(self, ports=tuple(ports))
+
+
+def reachable_vlans(port: Port) -> tuple[int, ...]:
+    """Return the VLANs in which a vNIC's own address is reachable (hyperv).
+
+    Parameters
+    ----------
+    port : Port
+        A vNIC.
+
+    Returns
+    -------
+    tuple of int
+        One VLAN for an access port, the native one and all allowed ones for a
+        trunk; 0 stands for the untagged domain.
+    """
+    setting = port.vlan
+    if setting.mode is not VlanMode.TRUNK:
+        return (setting.vid,)
+    return (setting.vid, *(v for v in VLANS if v != setting.vid and setting.carries(v)))
