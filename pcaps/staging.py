@@ -1,0 +1,172 @@
+"""The buffer between the kernels that build records and the file.
+
+One buffer is allocated and used again and again, so that it stays in the second
+level cache: a fresh large array costs more than filling it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import numpy as np
+import numpy.typing as npt
+
+from pcaps.copies import NO_COMMENT, QUEUE_OF_INTERFACE, Copies
+
+if TYPE_CHECKING:
+    from pcaps.frames import Frames
+    from pcaps.whole import WholeFile
+    from pcaps.write_kernel import CopyColumns, FrameColumns
+
+CAPACITY = 1 << 19
+"""Bytes of one flush; 256 KB to 1 MB are alike, and half of L2 is left for the frames."""
+
+_SLACK = 64
+
+_constants: dict[tuple[str, int], npt.NDArray[Any]] = {}
+
+
+class Staging:
+    """A buffer that is flushed to a file when it is full.
+
+    Parameters
+    ----------
+    file : WholeFile
+        Where the bytes go.
+    """
+
+    def __init__(self, file: WholeFile) -> None:
+        self.capacity = CAPACITY
+        self.buffer = np.zeros(self.capacity + _SLACK, np.uint8)
+        self.filled = 0
+        self._file = file
+
+    def flush(self) -> None:
+        """Write out what is there."""
+        if self.filled:
+            self._file.write(self.buffer[: self.filled])
+            self.filled = 0
+
+    def make_room(self) -> None:
+        """Flush; when nothing was there, the record is larger than the buffer: enlarge it."""
+        if self.filled:
+            self.flush()
+        else:
+            self.capacity *= 2
+            self.buffer = np.zeros(self.capacity + _SLACK, np.uint8)
+
+
+def read_only(column: npt.ArrayLike, dtype: Any) -> npt.NDArray[Any]:
+    """Return a column as every kernel expects it: contiguous, typed, read-only.
+
+    Parameters
+    ----------
+    column : array-like
+        Any integers.
+    dtype : data-type
+        The kernel's type for this column.
+
+    Returns
+    -------
+    numpy.ndarray
+        A view where possible.
+    """
+    view = np.ascontiguousarray(column, dtype).view()
+    view.flags.writeable = False
+    return view
+
+
+def _constant(value: int, dtype: Any, n: int) -> npt.NDArray[Any]:
+    """Return n equal values; the array is kept and only ever grows."""
+    key = (np.dtype(dtype).str, value)
+    kept = _constants.get(key)
+    if kept is None or len(kept) < n:
+        kept = read_only(np.full(max(n, 1 << 16), value, dtype), dtype)
+        _constants[key] = kept
+    return kept[:n]
+
+
+def frame_columns(frames: Frames) -> FrameColumns:
+    """Return a batch as the write kernels take it.
+
+    Parameters
+    ----------
+    frames : Frames
+        Any batch; one without padding is copied.
+
+    Returns
+    -------
+    FrameColumns
+        Read-only columns.
+    """
+    from pcaps.write_kernel import FrameColumns
+
+    safe = frames.with_padding()
+    return FrameColumns(
+        read_only(safe.data, np.uint8),
+        read_only(safe.start, np.int64),
+        read_only(safe.caplen, np.uint32),
+        read_only(safe.wirelen, np.uint32),
+        read_only(safe.ts_ns, np.int64),
+    )
+
+
+def copy_columns(copies: Copies) -> CopyColumns:
+    """Return copies as the write kernels take them, absent columns filled in.
+
+    Parameters
+    ----------
+    copies : Copies
+        Any copies.
+
+    Returns
+    -------
+    CopyColumns
+        Read-only columns of equal length.
+    """
+    from pcaps.write_kernel import CopyColumns
+
+    def column(values: npt.NDArray[Any] | None, dtype: Any, default: int = 0) -> npt.NDArray[Any]:
+        if values is None:
+            return _constant(default, dtype, len(copies))
+        return read_only(values, dtype)
+
+    return CopyColumns(
+        read_only(copies.frame, np.uint32),
+        read_only(copies.interface, np.uint32),
+        column(copies.strip, np.uint8),
+        column(copies.push, np.uint32),
+        column(copies.packet_id, np.uint64),
+        column(copies.direction, np.uint8),
+        column(copies.queue, np.int64, QUEUE_OF_INTERFACE),
+        column(copies.comment, np.int64, NO_COMMENT),
+    )
+
+
+def raise_for(state: int, copies: Copies, cursor: int) -> NoReturn:
+    """Raise for the copy that a kernel stopped at.
+
+    Parameters
+    ----------
+    state : int
+        What the kernel returned.
+    copies : Copies
+        What it was given.
+    cursor : int
+        The copy it stopped at.
+
+    Raises
+    ------
+    ValueError
+        Always: the caller's columns are wrong.
+    """
+    from pcaps import write_kernel
+
+    frame, interface = int(copies.frame[cursor]), int(copies.interface[cursor])
+    what = {
+        write_kernel.NO_SUCH_FRAME: f"frame {frame} is not in the batch",
+        write_kernel.NO_SUCH_INTERFACE: f"interface {interface} was not declared",
+        write_kernel.NO_SUCH_COMMENT: "its comment was not declared",
+        write_kernel.TAG_NOT_CAPTURED: f"frame {frame} was cut before the tag that is to change",
+    }[state]
+    raise ValueError(f"copy {cursor}: {what}")
