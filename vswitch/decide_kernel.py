@@ -15,6 +15,7 @@ from typing import Any
 
 from pcaps.jit import kernel
 from pcaps.memory import ld16, ld64, swap16, u64
+from vswitch.fdb_kernel import learned_find
 from vswitch.image_kernel import (
     E_CHECK_INNER,
     E_DROP,
@@ -25,6 +26,7 @@ from vswitch.image_kernel import (
     F_SPOOF_GUARD,
     F_UPLINK,
     H_GROUPS,
+    H_SECONDARY,
     H_TPID0,
     H_TPID1,
     H_TPID2,
@@ -208,9 +210,18 @@ def word_of_port(image: Any, port: Any, vlan: Any) -> Any:
     return word
 
 
-@kernel(forceinline=True, _nrt=False)
-def unknown_unicast(image: Any, flags: Any, vlan: Any) -> Any:
-    """Port word of the uplink for a destination that nobody here owns, or a reason."""
+@kernel(_nrt=False)
+def unknown_unicast(image: Any, learned: Any, flags: Any, key: Any) -> Any:
+    """Port word for a destination that is no vNIC's own address, or a reason.
+
+    Rule: a secondary address, learned from a port that may send with any source,
+    belongs to that port; what nobody here owns goes out by the uplink.
+    """
+    vlan = key >> u64(48)
+    if image[H_SECONDARY] != u64(0):
+        owner = learned_find(learned, key)
+        if owner != u64(NOT_FOUND):
+            return word_of_port(image, owner, vlan)
     if flags & u64(F_UPLINK):
         return u64(R_UNKNOWN_FROM_UPLINK)
     uplink = image[H_UPLINK]
@@ -226,14 +237,22 @@ def unknown_unicast(image: Any, flags: Any, vlan: Any) -> Any:
 
 @kernel(forceinline=True, _nrt=False)
 def decide(
-    data: Any, start: Any, caplen: Any, wirelen: Any, in_port: Any, placed: Any, image: Any
+    data: Any,
+    start: Any,
+    caplen: Any,
+    wirelen: Any,
+    in_port: Any,
+    placed: Any,
+    image: Any,
+    learned: Any,
 ) -> Any:
     """Return the decision word of one frame.
 
     data: uint8[n_bytes], at least 64 readable bytes behind the frame; start,
     caplen, wirelen, in_port: uint64; placed: port word of the VM queue that the
     adapter chose, NOT_FOUND when the frame came by the default queue; image:
-    uint64[], see :mod:`vswitch.image_kernel`.
+    uint64[], see :mod:`vswitch.image_kernel`; learned: uint64[], secondary
+    addresses, see :mod:`vswitch.fdb_kernel`.
     """
     destination = ld64(data, start) & u64(ADDRESS_BITS)
     source = ld64(data, start + u64(4)) >> u64(16)
@@ -284,7 +303,7 @@ def decide(
         return word | (vlan_key >> u64(48)) | u64(FLOODED << KIND_SHIFT)
     target = look_up(image, vlan_key | destination)
     if target == u64(NOT_FOUND):
-        target = unknown_unicast(image, flags, vlan_key >> u64(48))
+        target = unknown_unicast(image, learned, flags, vlan_key | destination)
         if target <= u64(0xFF):
             return target
     return to_port(data, start, wirelen, in_port, word, target, image)

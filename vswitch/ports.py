@@ -11,8 +11,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from typing import Any
 
-from pcaps.addresses import is_group, key_to_mac
+from pcaps.addresses import is_group, key_to_mac, mac_to_key
 from pcaps.errors import BadInput
 
 VLANS = range(1, 4095)
@@ -71,6 +72,17 @@ class Mirror(StrEnum):
     BOTH = "both"
 
 
+def _coerce(record: object, **kinds: type[StrEnum]) -> None:
+    """Turn plain strings into members of their enums, so that callers may write either."""
+    for name, kind in kinds.items():
+        given = getattr(record, name)
+        try:
+            object.__setattr__(record, name, kind(given))
+        except ValueError:
+            known = ", ".join(member.value for member in kind)
+            raise BadInput(f"unknown {name} '{given}'; use one of {known}") from None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VlanSetting:
     """VLAN setting of one port.
@@ -109,6 +121,7 @@ class VlanSetting:
     tunnel_tpid: int = 0x88A8
 
     def __post_init__(self) -> None:
+        _coerce(self, mode=VlanMode)
         for what, vids in (
             ("VLAN", {self.vid}),
             ("allowed VLAN", self.allowed or ()),
@@ -158,9 +171,9 @@ class Port:
         Unique within its network.
     kind : PortKind
         What is behind it.
-    mac : int, optional
-        Own address as a key (:func:`pcaps.addresses.mac_to_key`); vNICs have
-        one, the uplink and ports of the ``learning`` dialect need none.
+    mac : int or str, optional
+        Own address, as text or as a key (:func:`pcaps.addresses.mac_to_key`; kept
+        as a key); vNICs have one, the uplink and ports of the ``learning`` dialect need none.
     vlan : VlanSetting
         What it makes of tags.
     mtu : int, optional
@@ -181,7 +194,7 @@ class Port:
 
     name: str
     kind: PortKind = PortKind.VM
-    mac: int | None = None
+    mac: Any = None
     vlan: VlanSetting = field(default_factory=VlanSetting)
     mtu: int | None = 1500
     spoof_guard: bool = True
@@ -192,6 +205,9 @@ class Port:
     mirror: Mirror = Mirror.NONE
 
     def __post_init__(self) -> None:
+        _coerce(self, kind=PortKind, mirror=Mirror)
+        if isinstance(self.mac, str):
+            object.__setattr__(self, "mac", mac_to_key(self.mac))
         if not self.name:
             raise BadInput("a port needs a name")
         if self.mtu is not None and not 46 <= self.mtu <= MAX_MTU:
@@ -207,6 +223,9 @@ class Port:
     def address(self) -> str | None:
         """Own MAC address as text, None where it has none."""
         return None if self.mac is None else key_to_mac(self.mac)
+
+    def __repr__(self) -> str:
+        return f"Port({self.name!r}, {self.kind}, {self.address}, {self.vlan.mode} {self.vlan.vid})"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -263,6 +282,7 @@ class Network:
     static: tuple[StaticEntry, ...] = ()
 
     def __post_init__(self) -> None:
+        _coerce(self, dialect=Dialect)
         self._check_ports()
         if len(self.tag_types) > 3 or not self.tag_types:
             raise BadInput(f"network '{self.name}': between one and three TPIDs, please")

@@ -1,0 +1,237 @@
+"""The loops over frames: over a mapped classic capture, and over a batch.
+
+Both call the one decision function, count, and write one decision word a frame.
+Each loop exists once per *mode*, because a mode tested at run time would cost
+every frame. Frames are decided in order; a loop can stop after any frame and be
+called again.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+from nic.filters_kernel import PLACE_DROP, place
+from pcaps.jit import kernel
+from pcaps.index_kernel import read_record, record_time
+from pcaps.memory import ld16, ld64, prefetch, swap16, u64
+from vswitch.copies_kernel import is_mirrored, settle
+from vswitch.decide_kernel import ADDRESS_BITS, decide
+from vswitch.fdb_kernel import learned_put
+from vswitch.image_kernel import (
+    F_UPLINK,
+    H_MIRROR_PORT,
+    H_QUEUES,
+    H_TPID0,
+    H_TPID1,
+    H_TPID2,
+    NO_PORT,
+    P_FLAGS,
+    port_field,
+)
+from vswitch.learning_kernel import decide_learning
+from vswitch.stats_kernel import S_CAPTURED, S_FRAMES, S_LOCAL_SOURCE, S_MIRRORED, S_WIRE, count
+from vswitch.words_kernel import FLOODED, LEARN, LOCAL_SOURCE, NOT_FOUND, TCI_SHIFT, kind_of
+
+SOFTWARE, VMQ, LEARNING = 0, 1, 2
+
+PREFETCH_NONE, PREFETCH_LINES, PREFETCH_STRIDE = 0, 1, 2
+
+AHEAD = 4096
+"""Bytes that small records are prefetched ahead of the walk."""
+
+
+@kernel(forceinline=True, _nrt=False)
+def place_by_adapter(data: Any, start: Any, caplen: Any, wirelen: Any, image: Any, filters: Any) -> Any:
+    """Ask the adapter's filters for a frame from the wire: its answer as in ``nic.filters_kernel``.
+
+    A frame that is cut before the end of its header or tag goes to the default
+    queue, where the switch names the reason.
+    """
+    ether_type = ld16(data, start + u64(12))
+    tagged = u64(
+        (ether_type == image[H_TPID0])
+        | (ether_type == image[H_TPID1])
+        | (ether_type == image[H_TPID2])
+    )
+    if caplen < u64(14) + u64(4) * tagged:
+        return u64(0)
+    vid = swap16(ld16(data, start + u64(14))) & u64(0xFFF) & (u64(0) - tagged)
+    destination = ld64(data, start) & u64(ADDRESS_BITS)
+    return place(filters, destination, vid, wirelen - u64(4) * tagged)
+
+
+@kernel(forceinline=True, _nrt=False)
+def through_adapter(
+    data: Any, start: Any, caplen: Any, wirelen: Any, in_port: Any, image: Any, filters: Any,
+    learned: Any,
+) -> Any:
+    """Decide a frame on a host with VM queues: the adapter first, then the switch."""
+    placed = u64(NOT_FOUND)
+    if port_field(image, in_port, P_FLAGS) & u64(F_UPLINK):
+        queue = place_by_adapter(data, start, caplen, wirelen, image, filters)
+        if queue != u64(0):
+            if queue & u64(PLACE_DROP):
+                return queue & u64(0xFF)
+            placed = image[image[H_QUEUES] + queue]
+    return decide(data, start, caplen, wirelen, in_port, placed, image, learned)
+
+
+
+@kernel(forceinline=True, _nrt=False)
+def look_aside(
+    data: Any, start: Any, wirelen: Any, in_port: Any, word: Any, image: Any, learned: Any, stats: Any
+) -> Any:
+    """Do what few frames need: count local sources, learn secondary addresses, mirror."""
+    if word & u64(LOCAL_SOURCE):
+        stats[S_LOCAL_SOURCE] += u64(1)
+    if word & u64(LEARN):
+        source = ld64(data, start + u64(4)) >> u64(16)
+        vlan = (word >> u64(TCI_SHIFT)) & u64(0xFFF)
+        learned_put(learned, (vlan << u64(48)) | source, in_port, u64(0))
+    if image[H_MIRROR_PORT] != u64(NO_PORT) and is_mirrored(
+        data, start, wirelen, in_port, word, image
+    ):
+        stats[S_MIRRORED] += u64(1)
+
+
+def _named(function: Any, *variant: object) -> Any:
+    """Name a variant apart, so that each has a cache index of its own."""
+    function.__name__ += "_" + "_".join(str(part) for part in variant)
+    function.__qualname__ = function.__name__
+    return kernel(function)
+
+
+@cache
+def batch_loop(mode: int) -> Any:
+    """Return the loop over a batch of frames.
+
+    Parameters
+    ----------
+    mode : int
+        SOFTWARE, VMQ or LEARNING.
+
+    Returns
+    -------
+    callable
+        ``(data, start, caplen, wirelen, ts_ns, in_ports, image, filters,
+        learned, stats, words, number)``: columns as in ``pcaps.frames.Frames``;
+        in_ports ``uint16[n]``; words ``uint64[n]``, written; number uint64 of
+        the first frame, from 1.
+    """
+
+    def batch(  # type: ignore[no-untyped-def]
+        data, start, caplen, wirelen, ts_ns, in_ports, image, filters, learned, stats, words, number
+    ):
+        wire = u64(0)
+        captured = u64(0)
+        for n in range(words.size):
+            i = u64(n)
+            at = u64(start[i])
+            kept = u64(caplen[i])
+            length = u64(wirelen[i])
+            in_port = u64(in_ports[i])
+            if mode == LEARNING:
+                word = decide_learning(
+                    data, at, kept, length, in_port, u64(ts_ns[i]), image, learned
+                )
+            elif mode == VMQ:
+                word = through_adapter(
+                    data, at, kept, length, in_port, image, filters, learned
+                )
+            else:
+                word = decide(data, at, kept, length, in_port, u64(NOT_FOUND), image, learned)
+            if kind_of(word) == u64(FLOODED):
+                word = settle(data, at, kept, length, in_port, word, image, stats)
+            if word & u64(LOCAL_SOURCE | LEARN) or image[H_MIRROR_PORT] != u64(NO_PORT):
+                look_aside(data, at, length, in_port, word, image, learned, stats)
+            count(stats, word, length, kept, number + i)
+            words[i] = word
+            wire += length
+            captured += kept
+        stats[S_FRAMES] += u64(words.size)
+        stats[S_WIRE] += wire
+        stats[S_CAPTURED] += captured
+
+    return _named(batch, mode)
+
+
+@cache
+def walk_loop(mode: int, swapped: bool, columns: bool, ahead: int) -> Any:
+    """Return the fused loop over the records of a mapped classic capture.
+
+    Reading the record headers and deciding in one pass costs about half of two
+    passes over 64-byte frames that lie in memory. The walk stops before the
+    first record that is not sound (:func:`pcaps.index_kernel.record_is_sound`),
+    so that the reader's own, slower code can say what is wrong with it.
+
+    Parameters
+    ----------
+    mode : int
+        SOFTWARE, VMQ or LEARNING.
+    swapped : bool
+        Whether the file's byte order is big-endian.
+    columns : bool
+        Whether to write the frame columns too, as writers of captures need them.
+    ahead : int
+        PREFETCH_LINES, PREFETCH_STRIDE or PREFETCH_NONE.
+
+    Returns
+    -------
+    callable
+        ``(data, offset, end, header_bytes, nanosecond, in_port, image, filters,
+        learned, stats, words, start, caplen, wirelen, ts_ns, number) -> (frames,
+        offset)``: starts at the record header at ``offset``, stops when `words`
+        is full, at ``end``, or before an unsound record.
+    """
+
+    def walk(  # type: ignore[no-untyped-def]
+        data, offset, end, header_bytes, nanosecond, in_port, image, filters, learned, stats,
+        words, start, caplen, wirelen, ts_ns, number,
+    ):  # fmt: skip
+        i = u64(0)
+        wire = u64(0)
+        captured = u64(0)
+        fetched = offset
+        room = u64(words.size)
+        while i < room:
+            kept, length, following = read_record(data, offset, end, header_bytes, swapped)
+            if following == u64(0):
+                break
+            if ahead == PREFETCH_STRIDE:
+                prefetch(data, offset + u64(16) * (following - offset))
+            elif ahead == PREFETCH_LINES:
+                wanted = offset + u64(AHEAD)
+                while fetched < wanted:
+                    fetched += u64(64)
+                    prefetch(data, fetched)
+            at = offset + header_bytes
+            if mode == LEARNING or columns:
+                when = record_time(data, offset, nanosecond, swapped)
+            if mode == LEARNING:
+                word = decide_learning(data, at, kept, length, in_port, when, image, learned)
+            elif mode == VMQ:
+                word = through_adapter(data, at, kept, length, in_port, image, filters, learned)
+            else:
+                word = decide(data, at, kept, length, in_port, u64(NOT_FOUND), image, learned)
+            if kind_of(word) == u64(FLOODED):
+                word = settle(data, at, kept, length, in_port, word, image, stats)
+            if word & u64(LOCAL_SOURCE | LEARN) or image[H_MIRROR_PORT] != u64(NO_PORT):
+                look_aside(data, at, length, in_port, word, image, learned, stats)
+            count(stats, word, length, kept, number + i)
+            words[i] = word
+            if columns:
+                start[i] = at
+                caplen[i] = kept
+                wirelen[i] = length
+                ts_ns[i] = when
+            wire += length
+            captured += kept
+            offset = following
+            i += u64(1)
+        stats[S_FRAMES] += i
+        stats[S_WIRE] += wire
+        stats[S_CAPTURED] += captured
+        return i, offset
+
+    return _named(walk, mode, int(swapped), int(columns), ahead)
