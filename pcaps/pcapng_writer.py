@@ -24,11 +24,10 @@ from typing import Self
 import numpy as np
 
 from pcaps.addresses import mac_to_key
-from pcaps.copies import Copies
+from pcaps.copies import NO_QUEUE, Copies
 from pcaps.errors import BadInput
 from pcaps.frames import PAD, Frames
-from pcaps.staging import Staging, copy_columns, frame_columns, raise_for
-from pcaps.whole import WholeFile
+from pcaps.staging import StagedFile, copy_columns, frame_columns, raise_for
 
 _SHB, _IDB = 0x0A0D0D0A, 1
 _BYTE_ORDER_MAGIC = 0x1A2B3C4D
@@ -204,21 +203,17 @@ class PcapngWriter:
         comment: str = "",
     ) -> None:
         self.frames_written = 0
-        self._file = WholeFile(path)
-        self._interfaces = tuple(interfaces)
-        self._comments: list[bytes] = [fitting(text) for text in comments]
-        self._staging = Staging(self._file)
-        self._header = section_header(application, comment) + b"".join(
-            interface_block(interface) for interface in self._interfaces
-        )
-        self._queues = np.array(
-            [-1 if entry.queue is None else entry.queue for entry in self._interfaces], np.int64
-        )
-        for entry in self._interfaces:
+        for entry in interfaces:
             if entry.queue is not None and not 0 <= entry.queue <= 0xFFFFFFFF:
                 raise BadInput(
                     f"interface '{entry.name}': queue {entry.queue} does not fit 32 bits"
                 )
+        header = section_header(application, comment)
+        self._file = StagedFile(path, header + b"".join(map(interface_block, interfaces)))
+        self._queues = np.array(
+            [NO_QUEUE if entry.queue is None else entry.queue for entry in interfaces], np.int64
+        )
+        self._comments = [fitting(text) for text in comments]
         self._lay_out_comments()
 
     def _lay_out_comments(self) -> None:
@@ -246,11 +241,6 @@ class PcapngWriter:
 
     def __enter__(self) -> Self:
         self._file.__enter__()
-        try:
-            self._file.write(self._header)
-        except BaseException as error:
-            self._file.__exit__(type(error), error, None)
-            raise
         return self
 
     def write(self, frames: Frames, copies: Copies | None = None) -> None:
@@ -278,15 +268,15 @@ class PcapngWriter:
         columns = frame_columns(frames)
         chosen = copy_columns(copies)
         section = write_kernel.Section(self._queues, self._text, self._text_start)
-        staging, cursor, n_copies = self._staging, 0, len(copies)
+        file, cursor, n_copies = self._file, 0, len(copies)
         while cursor < n_copies:
             after, filled, state = write_kernel.fill_pcapng(
-                staging.buffer, np.uint64(staging.filled), np.uint64(staging.capacity),
+                file.buffer, np.uint64(file.filled), np.uint64(file.capacity),
                 columns, chosen, section, np.uint64(cursor),
             )  # fmt: skip
-            staging.filled, cursor = int(filled), int(after)
+            file.filled, cursor = int(filled), int(after)
             if state == write_kernel.FULL:
-                staging.make_room()
+                file.make_room()
             elif state != write_kernel.FINE:
                 raise_for(state, copies, cursor)
         self.frames_written += n_copies
@@ -297,10 +287,4 @@ class PcapngWriter:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if kind is None:
-            try:
-                self._staging.flush()
-            except BaseException as refused:
-                self._file.__exit__(type(refused), refused, None)
-                raise
         self._file.__exit__(kind, error, trace)

@@ -6,43 +6,68 @@ level cache: a fresh large array costs more than filling it.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NoReturn
+import os
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, NoReturn, Self
 
 import numpy as np
 import numpy.typing as npt
 
 from pcaps.copies import NO_COMMENT, QUEUE_OF_INTERFACE, Copies
+from pcaps.frames import PAD
+from pcaps.whole import WholeFile
 
 if TYPE_CHECKING:
     from pcaps.frames import Frames
-    from pcaps.whole import WholeFile
     from pcaps.write_kernel import CopyColumns, FrameColumns
 
 CAPACITY = 1 << 19
 """Bytes of one flush; 256 KB to 1 MB are alike, and half of L2 is left for the frames."""
 
-_SLACK = 64
-
 _constants: dict[tuple[str, int], npt.NDArray[Any]] = {}
 
 
-class Staging:
-    """A buffer that is flushed to a file when it is full.
+class StagedFile:
+    """A whole-or-absent file behind a buffer that the kernels fill.
 
     Parameters
     ----------
-    file : WholeFile
-        Where the bytes go.
+    path : str or path-like
+        As for :class:`~pcaps.whole.WholeFile`.
+    header : bytes
+        What the file starts with.
+
+    Attributes
+    ----------
+    buffer : numpy.ndarray
+        ``uint8[capacity + PAD]``; the kernels over-copy into the padding.
+    filled, capacity : int
+        Bytes waiting in the buffer, bytes that it holds.
     """
 
-    def __init__(self, file: WholeFile) -> None:
+    def __init__(self, path: str | os.PathLike[str], header: bytes) -> None:
         self.capacity = CAPACITY
-        self.buffer = np.zeros(self.capacity + _SLACK, np.uint8)
         self.filled = 0
-        self._file = file
+        self._header = header
+        self._file = WholeFile(path)
+
+    def __enter__(self) -> Self:
+        self.buffer = np.zeros(self.capacity + PAD, np.uint8)
+        self._file.__enter__()
+        try:
+            self._file.write(self._header)
+        except BaseException as error:
+            self._file.__exit__(type(error), error, None)
+            raise
+        return self
+
+    @property
+    def bytes_written(self) -> int:
+        """Size of the file so far, without what waits in the buffer."""
+        return self._file.bytes_written
 
     def flush(self) -> None:
-        """Write out what is there."""
+        """Write out what waits in the buffer."""
         if self.filled:
             self._file.write(self.buffer[: self.filled])
             self.filled = 0
@@ -53,7 +78,21 @@ class Staging:
             self.flush()
         else:
             self.capacity *= 2
-            self.buffer = np.zeros(self.capacity + _SLACK, np.uint8)
+            self.buffer = np.zeros(self.capacity + PAD, np.uint8)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        try:
+            if kind is None:
+                self.flush()
+        except BaseException as refused:
+            self._file.__exit__(type(refused), refused, None)
+            raise
+        self._file.__exit__(kind, error, trace)
 
 
 def read_only(column: npt.ArrayLike, dtype: Any) -> npt.NDArray[Any]:
