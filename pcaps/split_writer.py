@@ -190,7 +190,9 @@ class SplitWriter:
                 if self._filled[file]:
                     self._flush(int(file))
                 else:
-                    one = write_kernel.CopyColumns(*(part[cursor : cursor + 1] for part in chosen))
+                    one = write_kernel.CopyColumns._make(
+                        part[cursor : cursor + 1] for part in chosen
+                    )
                     self._write_alone(int(file), columns, one)
                     cursor += 1
             elif state != write_kernel.FINE:

@@ -7,7 +7,7 @@ Guarantees
   hidden file is removed and a file that stood there before is untouched.
 * A full disk, a read-only or missing directory is one sentence with the path
   (:class:`~pcaps.errors.BadInput`).
-* Pipes, devices and ``-`` (standard output) are written straight through: there
+* Pipes, devices and ``-`` or ``/dev/stdout`` are written straight through: there
   is no name to rename. A reader that closes its pipe early is a
   ``BrokenPipeError``, left to the command line.
 
@@ -163,19 +163,19 @@ class WholeFile:
         return self
 
     def _open(self) -> None:
-        if self.path == "-":
+        if self.path in {"-", "/dev/stdout"}:
             self._descriptor = os.dup(1)
             return
-        target = Path(os.path.realpath(self.path))
         try:
-            mode = target.stat().st_mode
+            mode = Path(self.path).stat().st_mode
         except FileNotFoundError:
             mode = stat.S_IFREG
         if stat.S_ISDIR(mode):
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
         if not stat.S_ISREG(mode):
-            self._descriptor = os.open(target, os.O_WRONLY)
+            self._descriptor = os.open(self.path, os.O_WRONLY)
             return
+        target = Path(os.path.realpath(self.path))
         name = f".{target.name[:_LONGEST_NAME]}.{secrets.token_hex(4)}.partial"
         self._target, self._hidden = target, target.with_name(name)
         self._descriptor = os.open(
