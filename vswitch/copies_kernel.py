@@ -115,7 +115,6 @@ def tag_bytes(data: Any, start: Any, word: Any, tci: Any, image: Any) -> Any:
 def list_copies(
     data: Any,
     start: Any,
-    caplen: Any,
     wirelen: Any,
     in_ports: Any,
     words: Any,
@@ -128,7 +127,7 @@ def list_copies(
 ) -> Any:
     """Write out the copies of frames ``first..`` of a batch, in frame order, members in port order.
 
-    start: int64[n]; caplen, wirelen: uint32[n]; in_ports: uint16[n]; words:
+    start: int64[n]; wirelen: uint32[n]; in_ports: uint16[n]; words:
     uint64[n], settled. Returns (next frame, copies written): stops before the
     first frame whose copies might not fit the output columns.
     """

@@ -1,10 +1,10 @@
 """The decision about one frame, dialect ``hyperv``: the one compiled function.
 
 Replay, simulation and live mode call it; :mod:`vswitch.reference` is its plain
-twin and specification. It reads the frame and the image, changes nothing, and
-returns a decision word (:mod:`vswitch.words_kernel`). Whether a flooded frame
-finds a member that takes it is decided by the expansion in
-:mod:`vswitch.copies_kernel`; learning a secondary address is left to the loop.
+twin and specification. It reads the frame and the image and returns a decision
+word (:mod:`vswitch.words_kernel`). It changes nothing but the secondary addresses
+of ports that may send with any source. Whether a flooded frame finds a member
+that takes it is decided by the expansion in :mod:`vswitch.copies_kernel`.
 
 The order of the checks is the rule: the first that fails names the reason.
 """
@@ -15,7 +15,7 @@ from typing import Any
 
 from pcaps.jit import kernel
 from pcaps.memory import ld16, ld64, swap16, u64
-from vswitch.fdb_kernel import learned_find
+from vswitch.fdb_kernel import learned_find, learned_put
 from vswitch.image_kernel import (
     E_CHECK_INNER,
     E_DROP,
@@ -52,7 +52,6 @@ from vswitch.words_kernel import (
     GROUP_MASK,
     GROUP_SHIFT,
     KIND_SHIFT,
-    LEARN,
     LIMIT_MAX,
     LIMIT_SHIFT,
     LOCAL_SOURCE,
@@ -293,7 +292,7 @@ def decide(
         if look_up(image, vlan_key | source) != u64(NOT_FOUND):
             word |= u64(LOCAL_SOURCE)
     elif flags & u64(F_LEARN_SECONDARY) and source != image[port + u64(P_MAC)]:
-        word |= u64(LEARN)
+        learned_put(learned, vlan_key | source, in_port, u64(0))
     if placed != u64(NOT_FOUND):
         return to_port(data, start, wirelen, in_port, word | u64(PLACED), placed, image)
     if destination & u64(1):

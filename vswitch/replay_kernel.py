@@ -17,7 +17,6 @@ from pcaps.index_kernel import read_record, record_time
 from pcaps.memory import ld16, ld64, prefetch, swap16, u64
 from vswitch.copies_kernel import is_mirrored, settle
 from vswitch.decide_kernel import ADDRESS_BITS, decide
-from vswitch.fdb_kernel import learned_put
 from vswitch.image_kernel import (
     F_UPLINK,
     H_MIRROR_PORT,
@@ -31,7 +30,7 @@ from vswitch.image_kernel import (
 )
 from vswitch.learning_kernel import decide_learning
 from vswitch.stats_kernel import S_CAPTURED, S_FRAMES, S_LOCAL_SOURCE, S_MIRRORED, S_WIRE, count
-from vswitch.words_kernel import FLOODED, LEARN, LOCAL_SOURCE, NOT_FOUND, TCI_SHIFT, kind_of
+from vswitch.words_kernel import FLOODED, LOCAL_SOURCE, NOT_FOUND, kind_of
 
 SOFTWARE, VMQ, LEARNING = 0, 1, 2
 
@@ -79,20 +78,15 @@ def through_adapter(
 
 
 @kernel(forceinline=True, _nrt=False)
-def look_aside(
-    data: Any, start: Any, wirelen: Any, in_port: Any, word: Any, image: Any, learned: Any, stats: Any
+def note_rare(
+    data: Any, start: Any, wirelen: Any, in_port: Any, word: Any, image: Any, stats: Any
 ) -> Any:
-    """Do what few frames need: count local sources, learn secondary addresses, mirror."""
+    """Count what few frames are: from a local source, mirrored."""
     if word & u64(LOCAL_SOURCE):
         stats[S_LOCAL_SOURCE] += u64(1)
-    if word & u64(LEARN):
-        source = ld64(data, start + u64(4)) >> u64(16)
-        vlan = (word >> u64(TCI_SHIFT)) & u64(0xFFF)
-        learned_put(learned, (vlan << u64(48)) | source, in_port, u64(0))
-    if image[H_MIRROR_PORT] != u64(NO_PORT) and is_mirrored(
-        data, start, wirelen, in_port, word, image
-    ):
-        stats[S_MIRRORED] += u64(1)
+    if image[H_MIRROR_PORT] != u64(NO_PORT):
+        if is_mirrored(data, start, wirelen, in_port, word, image):
+            stats[S_MIRRORED] += u64(1)
 
 
 def _named(function: Any, *variant: object) -> Any:
@@ -143,8 +137,7 @@ def batch_loop(mode: int) -> Any:
                 word = decide(data, at, kept, length, in_port, u64(NOT_FOUND), image, learned)
             if kind_of(word) == u64(FLOODED):
                 word = settle(data, at, kept, length, in_port, word, image, stats)
-            if word & u64(LOCAL_SOURCE | LEARN) or image[H_MIRROR_PORT] != u64(NO_PORT):
-                look_aside(data, at, length, in_port, word, image, learned, stats)
+            note_rare(data, at, length, in_port, word, image, stats)
             count(stats, word, length, kept, number + i)
             words[i] = word
             wire += length
@@ -179,14 +172,15 @@ def walk_loop(mode: int, swapped: bool, columns: bool, ahead: int) -> Any:
     Returns
     -------
     callable
-        ``(data, offset, end, header_bytes, nanosecond, in_port, image, filters,
+        ``(data, offset, stop, end, header_bytes, nanosecond, in_port, image, filters,
         learned, stats, words, start, caplen, wirelen, ts_ns, number) -> (frames,
         offset)``: starts at the record header at ``offset``, stops when `words`
-        is full, at ``end``, or before an unsound record.
+        is full, at the first header at or behind ``stop``, or before an unsound
+        record; no record may reach behind ``end``.
     """
 
     def walk(  # type: ignore[no-untyped-def]
-        data, offset, end, header_bytes, nanosecond, in_port, image, filters, learned, stats,
+        data, offset, stop, end, header_bytes, nanosecond, in_port, image, filters, learned, stats,
         words, start, caplen, wirelen, ts_ns, number,
     ):  # fmt: skip
         i = u64(0)
@@ -194,8 +188,8 @@ def walk_loop(mode: int, swapped: bool, columns: bool, ahead: int) -> Any:
         captured = u64(0)
         fetched = offset
         room = u64(words.size)
-        while i < room:
-            kept, length, following = read_record(data, offset, end, header_bytes, swapped)
+        while i < room and offset < stop:
+            kept, length, following = read_record(data, offset, stop, end, header_bytes, swapped)
             if following == u64(0):
                 break
             if ahead == PREFETCH_STRIDE:
@@ -216,8 +210,7 @@ def walk_loop(mode: int, swapped: bool, columns: bool, ahead: int) -> Any:
                 word = decide(data, at, kept, length, in_port, u64(NOT_FOUND), image, learned)
             if kind_of(word) == u64(FLOODED):
                 word = settle(data, at, kept, length, in_port, word, image, stats)
-            if word & u64(LOCAL_SOURCE | LEARN) or image[H_MIRROR_PORT] != u64(NO_PORT):
-                look_aside(data, at, length, in_port, word, image, learned, stats)
+            note_rare(data, at, length, in_port, word, image, stats)
             count(stats, word, length, kept, number + i)
             words[i] = word
             if columns:

@@ -164,16 +164,16 @@ class _Image:
         return image
 
 
-def compile_image(network: Network, queue_owners: Sequence[int] = ()) -> Image:
+def compile_image(network: Network, queue_owners: Sequence[int | None] = ()) -> Image:
     """Compile a network into its image.
 
     Parameters
     ----------
     network : Network
         The switch's settings and ports.
-    queue_owners : sequence of int, optional
-        Port numbers of the vNICs that own VM queue 1, 2, ...; empty where the
-        adapter has no VM queues.
+    queue_owners : sequence of int or None, optional
+        Port numbers of the vNICs that own VM queue 1, 2, ..., None for a queue
+        without an owner: its frames are looked up like those of queue 0.
 
     Returns
     -------
@@ -201,13 +201,13 @@ def compile_image(network: Network, queue_owners: Sequence[int] = ()) -> Image:
         record[P_PVID_ENTRY] = pvid_entry(port, groups)
         record[P_WORD] = bare | (TO_PRIORITY if port.keep_priority_tag else 0)
         record[P_NATIVE] = 0 if port.kind is PortKind.UPLINK else port.vlan.vid
-        if network.dialect is Dialect.HYPERV and port.mac is not None:
+        if network.dialect is Dialect.HYPERV and port.kind is not PortKind.UPLINK:
             for vlan in reachable_vlans(port):
                 entries[vlan << 48 | port.mac] = bare | tag_bits[vlan]
     head = image.head
     fdb, head[H_FDB_SHIFT] = forwarding_table(list(entries.items()))
     head[H_FDB] = image.place(fdb, align=2)
-    head[H_TPID0 : H_TPID0 + 3] = _tpid_words(network.tag_types)
+    head[H_TPID0 : H_TPID0 + 3] = tpid_words(network.tag_types)
     head[H_UPLINK] = _number(network, PortKind.UPLINK)
     head[H_N_PORTS] = len(network.ports)
     head[H_SECONDARY] = int(np.any(image.ports[:, P_FLAGS] & F_LEARN_SECONDARY))
@@ -219,7 +219,8 @@ def compile_image(network: Network, queue_owners: Sequence[int] = ()) -> Image:
     head[H_MEMBER_START] = image.place((ends + image.size + ends.size).astype(np.uint64))
     image.place(words)
     head[H_GROUPS] = image.place(np.array([0, *(group.word for group in groups)], np.uint64))
-    queues = [NOT_FOUND, *(_own_word(network.ports[n], n, groups) for n in queue_owners)]
+    owned = [None if n is None else (network.ports[n], n) for n in queue_owners]
+    queues = [NOT_FOUND, *(NOT_FOUND if own is None else _own_word(*own, groups) for own in owned)]
     head[H_QUEUES] = image.place(np.array(queues, np.uint64))
     head[H_N_QUEUES] = len(queues)
     return image.finish()
@@ -250,8 +251,19 @@ def _own_word(port: Port, number: int, groups: dict[Group, int]) -> int:
     return bare | dict(hyperv_memberships(port))[port.vlan.vid]
 
 
-def _tpid_words(tpids: Sequence[int]) -> list[int]:
-    """TPIDs as the kernels load them, little-endian; unused places repeat the first."""
+def tpid_words(tpids: Sequence[int]) -> list[int]:
+    """Return TPIDs as the kernels load them, little-endian; unused places repeat the first.
+
+    Parameters
+    ----------
+    tpids : sequence of int
+        One to three TPIDs.
+
+    Returns
+    -------
+    list of int
+        Three words.
+    """
     words = [int.from_bytes(tpid.to_bytes(2, "big"), "little") for tpid in tpids]
     return words + [words[0]] * (3 - len(words))
 

@@ -19,7 +19,6 @@ one load.
     bit  19     PUSH: the unicast copy leaves with the tag of bits 24-41
     bit  20     PLACED: the adapter put the frame into a VM queue, no look-up in the parent
     bit  21     LOCAL_SOURCE: came from the uplink with the source address of a local vNIC
-    bit  22     LEARN: the source is to be learned as a secondary address of its port
     bits 24-39  TCI: PCP, DEI and VLAN of the frame inside the switch
     bits 40-41  index of the tag's TPID among the table's TPIDs (0 = 0x8100)
     bits 42-53  isolation group of the source
@@ -39,7 +38,6 @@ STRIP = 1 << 18
 PUSH = 1 << 19
 PLACED = 1 << 20
 LOCAL_SOURCE = 1 << 21
-LEARN = 1 << 22
 TCI_SHIFT = 24
 VLAN_BITS = 0xFFF << TCI_SHIFT
 TPID_SHIFT = 40

@@ -1,0 +1,160 @@
+"""Random networks and random frames: the worlds in which kernels and twins must agree.
+
+Small address and VLAN pools on purpose, so that frames hit ports, clash, and
+reach every branch of the rules.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+
+from nic.adapter import Adapter
+from pcaps.errors import BadInput
+from pcaps.frames import Frames
+from vswitch.engine import give_queues
+from vswitch.ports import Mirror, Network, Port, PortKind, VlanMode, VlanSetting
+
+VIDS = (10, 20, 30, 4094)
+SECONDARY = {10: (101, 102), 20: (201, 202)}
+MTUS = (None, 100, 1500, 1500, 9000)
+MACS = [int.from_bytes(bytes([2, 0, 0, 0, 0, n]), "little") for n in range(1, 25)]
+SPECIAL = [
+    bytes.fromhex("ffffffffffff"),
+    bytes.fromhex("01005e000001"),
+    bytes.fromhex("0180c2000000"),
+    bytes.fromhex("0180c200000f"),
+    bytes.fromhex("0180c2000010"),
+    bytes.fromhex("000000000000"),
+    bytes.fromhex("00e02b000000"),
+    bytes.fromhex("01000ccccccc"),
+]
+TAG_TYPES = (0x8100, 0x8100, 0x8100, 0x88A8, 0x9100)
+
+
+@dataclass
+class World:
+    """A network, perhaps with an adapter below it, and frames that come in."""
+
+    network: Network
+    adapter: Adapter | None
+    frames: Frames
+    in_ports: list[int]
+
+
+def _setting(draw: random.Random, kind: PortKind) -> VlanSetting:
+    vid = draw.choice((0, *VIDS))
+    allowed = None if draw.random() < 0.3 else frozenset(draw.sample(VIDS, draw.randint(0, 4)))
+    if kind is PortKind.UPLINK:
+        if allowed is not None and draw.random() < 0.6:
+            allowed |= {vid for pair in SECONDARY.values() for vid in pair}
+        return VlanSetting(allowed=allowed, untagged=draw.random() < 0.8)
+    mode = draw.choices(
+        (VlanMode.ACCESS, VlanMode.TRUNK, VlanMode.ISOLATED, VlanMode.COMMUNITY, VlanMode.PROMISCUOUS),
+        (6, 2, 1, 1, 1),
+    )[0]
+    if mode is VlanMode.TRUNK:
+        pruned = frozenset(draw.sample(VIDS, draw.randint(0, 1)))
+        return VlanSetting(mode=mode, vid=vid, allowed=allowed, pruned=pruned)
+    if mode is VlanMode.ACCESS:
+        return VlanSetting(vid=vid)
+    primary = draw.choice(tuple(SECONDARY))
+    if mode is VlanMode.PROMISCUOUS:
+        return VlanSetting(mode=mode, vid=primary)
+    # a secondary VID is either an isolated or a community VLAN, for all its ports
+    secondary = SECONDARY[primary][mode is VlanMode.COMMUNITY]
+    return VlanSetting(mode=mode, vid=primary, secondary=secondary)
+
+
+def random_network(draw: random.Random) -> Network:
+    """Return a valid hyperv network of up to eight ports."""
+    while True:
+        ports = []
+        if draw.random() < 0.85:
+            ports.append(("uplink", PortKind.UPLINK, None))
+        if draw.random() < 0.4:
+            ports.append(("parent", PortKind.PARENT, draw.choice(MACS)))
+        for number in range(draw.randint(1, 6)):
+            ports.append((f"vm{number}", PortKind.VM, draw.choice(MACS)))
+        made = tuple(
+            Port(
+                name=name,
+                kind=kind,
+                mac=mac,
+                vlan=_setting(draw, kind),
+                mtu=draw.choice(MTUS),
+                spoof_guard=draw.random() < 0.8,
+                check_source=draw.random() < 0.85,
+                connected=draw.random() < 0.9,
+                isolated=draw.random() < 0.15,
+                keep_priority_tag=draw.random() < 0.15,
+                mirror=draw.choice(list(Mirror)) if draw.random() < 0.2 else Mirror.NONE,
+            )
+            for name, kind, mac in ports
+        )
+        mirror_to = draw.choice(made).name if draw.random() < 0.3 else None
+        tpids = draw.choice((None, None, (0x8100, 0x88A8, 0x9100), (0x88A8,)))
+        try:
+            return Network(ports=made, mirror_to=mirror_to, tpids=tpids)
+        except BadInput:  # two vNICs of one address in one VLAN: draw again
+            continue
+
+
+def random_adapter(draw: random.Random, network: Network) -> Adapter | None:
+    """Return an adapter whose queues the network's vNICs have asked for, or None."""
+    if network.uplink is None or draw.random() < 0.4:
+        return None
+    adapter = Adapter(
+        profile=draw.choice(("r2", "2012")),
+        num_queues=draw.randint(1, 6),
+        nic_drop_vlan_mismatch=False,
+        jumbo_packet=65535,
+    )
+    give_queues(network, adapter)
+    return adapter
+
+
+def _address(draw: random.Random, network: Network) -> bytes:
+    known = [port.mac for port in network.ports if port.mac is not None]
+    pick = draw.random()
+    if pick < 0.55 and known:
+        return draw.choice(known).to_bytes(6, "little")
+    if pick < 0.8:
+        return draw.choice(MACS).to_bytes(6, "little")
+    return draw.choice(SPECIAL)
+
+
+def random_frame(draw: random.Random, network: Network, in_port: int) -> tuple[bytes, int]:
+    """Return the captured bytes and the wire length of one frame."""
+    own = network.ports[in_port].mac
+    source = _address(draw, network)
+    if own is not None and draw.random() < 0.7:
+        source = own.to_bytes(6, "little")
+    tags = b""
+    for _ in range(draw.choices((0, 1, 2), (5, 5, 2))[0]):
+        vids = (0, *VIDS, *VIDS, 4095, 101, 102, 201, 202, 7)
+        tci = draw.choice((0, 0, 5)) << 13 | draw.randint(0, 1) << 12 | draw.choice(vids)
+        tags += draw.choice(TAG_TYPES).to_bytes(2, "big") + tci.to_bytes(2, "big")
+    kind = draw.choice((0x0800, 0x0806, 0x0026, 0x05F0)).to_bytes(2, "big")
+    head = _address(draw, network) + source + tags + kind
+    sizes = (60, 60, 60, 64, 113, 114, 115, 118, 122, 1513, 1514, 1515, 1518, 1519, 1522, 9014, 9018)
+    wirelen = max(len(head), draw.choice((*sizes, 9019)))
+    captured = min(wirelen, 96)
+    if draw.random() < 0.08:
+        wirelen = captured = draw.randint(0, 20)
+    elif draw.random() < 0.08:
+        captured = draw.randint(0, 20)
+    return (head + bytes(96))[:captured], wirelen
+
+
+def random_world(seed: int, frames: int = 100) -> World:
+    """Return the world of a seed."""
+    draw = random.Random(seed)
+    network = random_network(draw)
+    adapter = random_adapter(draw, network)
+    in_ports = [draw.randrange(len(network.ports)) for _ in range(frames)]
+    if adapter is not None:  # most frames come from the wire
+        in_ports = [0 if draw.random() < 0.7 else port for port in in_ports]
+    made = [random_frame(draw, network, port) for port in in_ports]
+    batch = Frames.from_bytes([data for data, _ in made], wirelen=[size for _, size in made])
+    return World(network, adapter, batch, in_ports)

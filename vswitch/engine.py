@@ -1,0 +1,308 @@
+"""Runs the loops: a compiled switch over batches and over mapped captures.
+
+An :class:`Engine` holds what the loops read (image, filters) and what they
+change (learned addresses). :meth:`Engine.rebuild` compiles changed ports and
+swaps; a loop that is running goes on with what it started with.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+from nic.adapter import Adapter
+from nic.filters import compile_filters
+from pcaps.classic import RecordRegion
+from pcaps.frames import PAD, Frames
+from vswitch.fdb import Learned
+from vswitch.ports import Dialect, Network, PortKind, VlanMode
+from vswitch.replay_kernel import (
+    LEARNING,
+    PREFETCH_LINES,
+    PREFETCH_NONE,
+    PREFETCH_STRIDE,
+    SOFTWARE,
+    VMQ,
+    batch_loop,
+    walk_loop,
+)
+from vswitch.tables import Image, compile_image
+from vswitch.tally import Stats, new_stats
+
+BATCH_FRAMES = 65536
+"""Frames a loop decides before it comes back: 512 KB of decision words."""
+
+u64 = np.uint64
+
+
+@dataclass(frozen=True, eq=False)
+class Compiled:
+    """What the loops read, compiled from one state of the ports.
+
+    Parameters
+    ----------
+    network : Network
+        The ports.
+    image, filters : numpy.ndarray
+        ``uint64[]``: the switch, the adapter's receive filters.
+    mode : int
+        SOFTWARE, VMQ or LEARNING.
+    queues : dict
+        VM queue number by port name.
+    """
+
+    network: Network
+    image: Image
+    filters: Image
+    mode: int
+    queues: dict[str, int]
+
+    @cached_property
+    def stateless(self) -> bool:
+        """True when no frame changes what becomes of later ones."""
+        if self.mode == LEARNING:
+            return False
+        return all(
+            port.spoof_guard or port.kind is PortKind.UPLINK for port in self.network.ports
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Decided:
+    """One batch of decided frames.
+
+    Parameters
+    ----------
+    compiled : Compiled
+        What it was decided with; port numbers in `words` are its network's.
+    words : numpy.ndarray
+        ``uint64[n]``: decision words.
+    stats : numpy.ndarray
+        ``uint64[]``: counters of this batch alone, numbered from 1.
+    number : int
+        Number of the batch's first frame in its capture, from 1.
+    frames : Frames, optional
+        The frames, where columns were asked for.
+    in_ports : numpy.ndarray, optional
+        ``uint16[n]``: port that each came in by, where columns were asked for.
+    """
+
+    compiled: Compiled
+    words: npt.NDArray[np.uint64]
+    stats: Stats
+    number: int
+    frames: Frames | None = None
+    in_ports: npt.NDArray[np.uint16] | None = None
+
+
+class Workspace:
+    """Columns that a walk writes; allocated once and used again, since fresh pages are slow."""
+
+    def __init__(self, columns: bool) -> None:
+        self.words = np.zeros(BATCH_FRAMES, np.uint64)
+        n = BATCH_FRAMES if columns else 0
+        self.start = np.zeros(n, np.int64)
+        self.caplen = np.zeros(n, np.uint32)
+        self.wirelen = np.zeros(n, np.uint32)
+        self.ts_ns = np.zeros(n, np.int64)
+        self.interface = np.zeros(n, np.uint16)
+
+
+def give_queues(network: Network, adapter: Adapter, order: list[str] | None = None) -> None:
+    """Ask the adapter for a VM queue for each vNIC that can have one.
+
+    Parameters
+    ----------
+    network : Network
+        The ports behind the adapter.
+    adapter : nic.adapter.Adapter
+        Gets the requests, first come first served.
+    order : list of str, optional
+        Port names in the order in which they ask; port order by default.
+
+    Notes
+    -----
+    No queue is asked for by trunk vNICs (one filter would not do), by vNICs of a
+    private VLAN (their frames come with two VIDs), and by vNICs whose VLAN the
+    uplink does not carry (the switch drops those frames, the adapter would not).
+    """
+    uplink = network.uplink
+    if uplink is None or network.dialect is not Dialect.HYPERV:
+        return
+    ports = network.ports
+    if order is not None:
+        rank = {name: place for place, name in enumerate(order)}
+        ports = tuple(sorted(ports, key=lambda port: rank.get(port.name, len(rank))))
+    for port in ports:
+        if port.kind is PortKind.UPLINK or port.mac is None or port.vlan.mode is not VlanMode.ACCESS:
+            continue
+        carried = uplink.vlan.carries(port.vlan.vid) if port.vlan.vid else uplink.vlan.untagged
+        if carried and adapter.queue_of(port.name) is None:
+            adapter.request_queue(port.name, port.mac, port.vlan.vid or None)
+
+
+class Engine:
+    """A switch that decides.
+
+    Parameters
+    ----------
+    network : Network
+        Its ports.
+    adapter : nic.adapter.Adapter, optional
+        The adapter below the uplink with its VM queues; None = software switch.
+    """
+
+    def __init__(self, network: Network, adapter: Adapter | None = None) -> None:
+        self.adapter = adapter
+        self.learned = Learned.for_network(network)
+        self.compiled = self._compile(network)
+
+    def _compile(self, network: Network) -> Compiled:
+        mode = LEARNING if network.dialect is Dialect.LEARNING else SOFTWARE
+        filters = np.zeros(1, np.uint64)
+        queues: dict[str, int] = {}
+        owners: list[int | None] = []
+        if self.adapter is not None and mode == SOFTWARE:
+            mode = VMQ
+            filters = compile_filters(self.adapter)
+            numbers = {port.name: number for number, port in enumerate(network.ports)}
+            for queue in range(1, self.adapter.num_queues + 1):
+                owner = self.adapter.owner_of(queue)
+                owners.append(numbers.get(owner) if owner is not None else None)
+                if owner in numbers:
+                    queues[owner] = queue
+        return Compiled(network, compile_image(network, owners), filters, mode, queues)
+
+    def rebuild(self, network: Network) -> None:
+        """Compile changed ports and swap.
+
+        Parameters
+        ----------
+        network : Network
+            The new ports. Learned addresses of ports that are gone are
+            forgotten, the others kept.
+        """
+        compiled = self._compile(network)
+        self.learned = self.learned.moved_to(self.compiled.network, network)
+        self.compiled = compiled
+
+    def decide(
+        self, frames: Frames, in_ports: npt.NDArray[np.uint16], number: int = 1
+    ) -> Decided:
+        """Decide a batch.
+
+        Parameters
+        ----------
+        frames : Frames
+            The frames.
+        in_ports : numpy.ndarray
+            ``uint16[n]``: port that each comes in by.
+        number : int
+            Number of the first frame in its capture, from 1.
+
+        Returns
+        -------
+        Decided
+            With columns.
+        """
+        compiled = self.compiled
+        frames = frames.with_padding()
+        stats = new_stats(compiled.network)
+        words = np.zeros(len(frames), np.uint64)
+        batch_loop(compiled.mode)(
+            frames.data, frames.start, frames.caplen, frames.wirelen, frames.ts_ns, in_ports,
+            compiled.image, compiled.filters, self.learned.table, stats, words, u64(1),
+        )  # fmt: skip
+        return Decided(compiled, words, stats, number, frames, in_ports)
+
+    def walk(
+        self,
+        region: RecordRegion,
+        offset: int,
+        stop: int,
+        in_port: int,
+        space: Workspace,
+        *,
+        columns: bool,
+        ahead: int = PREFETCH_LINES,
+    ) -> tuple[Decided, int]:
+        """Decide records of a mapped classic capture, straight from the file.
+
+        Parameters
+        ----------
+        region : RecordRegion
+            The mapped file.
+        offset, stop : int
+            Where the first record header is; no header at or behind `stop`.
+        in_port : int
+            Port that all frames come in by.
+        space : Workspace
+            Where words and columns are written.
+        columns : bool
+            Whether to fill the frame columns.
+        ahead : int
+            How to prefetch, see :func:`vswitch.replay_kernel.walk_loop`.
+
+        Returns
+        -------
+        decided : Decided
+            Over views of `space`: valid until the space is used again.
+        offset : int
+            Offset of the next record header.
+        """
+        compiled = self.compiled
+        stats = new_stats(compiled.network)
+        loop = walk_loop(compiled.mode, region.swapped, columns, ahead)
+        done, following = loop(
+            region.data, u64(offset), u64(stop), u64(region.end), u64(region.header_bytes),
+            region.nanosecond, u64(in_port), compiled.image, compiled.filters,
+            self.learned.table, stats, space.words, space.start, space.caplen, space.wirelen,
+            space.ts_ns, u64(1),
+        )  # fmt: skip
+        n = int(done)
+        frames = None
+        in_ports = None
+        if columns:
+            frames = Frames(
+                region.data, space.start[:n], space.caplen[:n], space.wirelen[:n],
+                space.ts_ns[:n], space.interface[:n],
+            )  # fmt: skip
+            in_ports = np.full(n, in_port, np.uint16)
+        return Decided(compiled, space.words[:n], stats, 1, frames, in_ports), int(following)
+
+
+def prefetch_for(region: RecordRegion, offset: int, in_cache_bytes: int = 1 << 19) -> int:
+    """Choose how a walk prefetches, from the sizes of the next records.
+
+    Parameters
+    ----------
+    region : RecordRegion
+        The mapped file.
+    offset : int
+        Offset of a record header.
+    in_cache_bytes : int
+        Below this size the whole region stays in the second-level cache.
+
+    Returns
+    -------
+    int
+        PREFETCH_STRIDE when nearly all records have one size, or are large;
+        PREFETCH_LINES when they are small and mixed; else PREFETCH_NONE.
+    """
+    if region.end - region.first < in_cache_bytes:
+        return PREFETCH_NONE
+    order = ">u4" if region.swapped else "<u4"
+    sizes: list[int] = []
+    while len(sizes) < 256 and offset + region.header_bytes + PAD <= region.end:
+        caplen = int(np.frombuffer(region.data, order, 1, offset + 8)[0])
+        sizes.append(caplen)
+        offset += region.header_bytes + caplen
+    if not sizes:
+        return PREFETCH_NONE
+    values, counts = np.unique(sizes, return_counts=True)
+    if counts.max() >= 0.9 * len(sizes) and values[counts.argmax()] >= 256:
+        return PREFETCH_STRIDE
+    return PREFETCH_LINES
