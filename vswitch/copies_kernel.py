@@ -107,7 +107,10 @@ def is_mirrored(
 @kernel(forceinline=True, _nrt=False)
 def tag_bytes(data: Any, start: Any, word: Any, tci: Any, image: Any) -> Any:
     """The four bytes of the tag to push, as a little-endian word in wire order."""
-    tpid = image[u64(H_TPID0) + ((word >> u64(TPID_SHIFT)) & u64(3))]
+    index = (word >> u64(TPID_SHIFT)) & u64(3)
+    tpid = u64(0x0081)  # 0x8100 as it lies in memory
+    if index != u64(0):
+        tpid = image[u64(H_TPID0 - 1) + index]
     return tpid | ((tci & u64(0xFF)) << u64(24)) | ((tci >> u64(8)) << u64(16))
 
 

@@ -180,8 +180,8 @@ def to_unusual_port(
     if reason != u64(0):
         return reason
     if leaves_with_tag(target, word) != u64(0):
-        word &= ~(u64(0xFFFF) << u64(TCI_SHIFT))
-        word |= u64(PUSH) | (egress_tci(word, target, image) << u64(TCI_SHIFT))
+        tci = egress_tci(word, target, image)
+        word = (word & ~(u64(0xFFFF) << u64(TCI_SHIFT))) | (tci << u64(TCI_SHIFT)) | u64(PUSH)
     return word | (target & u64(0xFFFF)) | u64(UNICAST << KIND_SHIFT)
 
 
@@ -205,7 +205,7 @@ def word_of_port(image: Any, port: Any, vlan: Any) -> Any:
     """Port word of any port for a frame of `vlan`, without asking for membership."""
     word = port_field(image, port, P_WORD)
     if vlan != port_field(image, port, P_NATIVE):
-        word |= u64(TO_TAGGED)
+        word = (word & ~u64(TO_PRIORITY)) | u64(TO_TAGGED)
     return word
 
 

@@ -20,7 +20,7 @@ one load.
     bit  20     PLACED: the adapter put the frame into a VM queue, no look-up in the parent
     bit  21     LOCAL_SOURCE: came from the uplink with the source address of a local vNIC
     bits 24-39  TCI: PCP, DEI and VLAN of the frame inside the switch
-    bits 40-41  index of the tag's TPID among the table's TPIDs (0 = 0x8100)
+    bits 40-41  TPID of the tag: 0 = 0x8100, 1 to 3 = the image's TPID 0 to 2
     bits 42-53  isolation group of the source
 """
 
