@@ -1,12 +1,11 @@
 from __future__ import annotations
 
-import shutil
 import struct
-import subprocess
 from pathlib import Path
 
 import numpy as np
 import pytest
+import tshark
 from random_batches import random_copies, random_frames
 
 from pcaps import staging
@@ -133,25 +132,7 @@ def test_comments_added_later_are_numbered_on(tmp_path: Path) -> None:
     assert b"second" not in path.read_bytes()
 
 
-@pytest.fixture
-def tshark() -> str:
-    found = shutil.which("tshark")
-    if found is None:
-        pytest.skip("tshark is not installed")
-    return found
-
-
-def fields(tshark: str, path: Path, *names: str) -> list[list[str]]:
-    """What tshark says of every frame."""
-    asked = [word for name in names for word in ("-e", name)]
-    done = subprocess.run(
-        [tshark, "-n", "-r", str(path), "-T", "fields", *asked],
-        capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    return [line.split("\t") for line in done.stdout.splitlines()]
-
-
-def test_tshark_reads_every_field(tmp_path: Path, tshark: str) -> None:
+def test_tshark_reads_every_field(tmp_path: Path) -> None:
     frames = Frames.from_bytes(
         [TAGGED, TAGGED[:40]], wirelen=[78, 78], ts_ns=[1_700_000_000_123_456_789, 5]
     )
@@ -175,8 +156,8 @@ def test_tshark_reads_every_field(tmp_path: Path, tshark: str) -> None:
         path, interfaces, comments=["over-mtu: too long"], comment="a test"
     ) as writer:
         writer.write(frames, copies)
-    rows = fields(
-        tshark, path, "frame.interface_name", "frame.interface_description", "frame.packet_id",
+    rows = tshark.fields(
+        path, "frame.interface_name", "frame.interface_description", "frame.packet_id",
         "frame.interface_queue", "frame.time_epoch", "frame.cap_len", "frame.len", "vlan.id",
         "frame.packet_flags_direction", "frame.comment",
     )  # fmt: skip
@@ -188,12 +169,12 @@ def test_tshark_reads_every_field(tmp_path: Path, tshark: str) -> None:
     assert rows[2][7].split(",")[-1] == "20"
 
 
-def test_tshark_finds_every_block_of_random_copies_whole(tmp_path: Path, tshark: str) -> None:
+def test_tshark_finds_every_block_of_random_copies_whole(tmp_path: Path) -> None:
     rng = np.random.default_rng(5)
     frames = random_frames(rng, 100)
     copies = random_copies(rng, frames, 400, 5, 2)
     written(tmp_path / "x.pcapng", frames, copies, comments=["one", "two"])
-    rows = fields(tshark, tmp_path / "x.pcapng", "frame.cap_len", "frame.interface_name")
+    rows = tshark.fields(tmp_path / "x.pcapng", "frame.cap_len", "frame.interface_name")
     assert copies.strip is not None
     assert copies.push is not None
     expected = frames.caplen[copies.frame] - 4 * copies.strip + 4 * (copies.push != 0)
