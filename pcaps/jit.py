@@ -23,10 +23,10 @@ import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, overload
 
 import numba
 from numba.core import event
@@ -62,11 +62,11 @@ def _candidate_directories() -> Iterator[Path]:
     base = os.environ.get("XDG_CACHE_HOME")
     if base:
         yield Path(base) / "vswitch"
-    try:
+    with suppress(RuntimeError):  # raised where no home directory is known for this user
         yield Path.home() / ".cache" / "vswitch"
-    except RuntimeError:  # no home directory is known for this user
-        pass
-    yield Path(tempfile.gettempdir()) / f"vswitch-{os.getuid() if hasattr(os, 'getuid') else 'user'}"
+    yield (
+        Path(tempfile.gettempdir()) / f"vswitch-{os.getuid() if hasattr(os, 'getuid') else 'user'}"
+    )
 
 
 def _usable(directory: Path) -> bool:
@@ -98,7 +98,11 @@ def cache_directory() -> Path | None:
     return None
 
 
-def kernel(function: _Function | None = None, **flags: Any) -> Any:
+@overload
+def kernel(function: _Function) -> _Function: ...
+@overload
+def kernel(**flags: Any) -> Callable[[_Function], _Function]: ...
+def kernel(function: Any = None, **flags: Any) -> Any:
     """Compile `function` with numba: no GIL, cached, numpy error model.
 
     Parameters
@@ -131,7 +135,7 @@ def kernel(function: _Function | None = None, **flags: Any) -> Any:
         numba.config.CACHE_DIR = before
 
 
-class _CompileWatch(event.Listener):  # type: ignore[misc]
+class _CompileWatch(event.Listener):
     """Adds up the wall time of outermost compilations and reports the first."""
 
     def __init__(self, on_start: Callable[[], None]) -> None:
@@ -171,5 +175,7 @@ def announce_compilation(say: Callable[[str], None]) -> Iterator[None]:
     with event.install_listener("numba:compile", watch):
         yield
     if watch.seconds:
-        kept = "kept for later runs" if cache_directory() else "no writable cache directory: not kept"
+        kept = (
+            "kept for later runs" if cache_directory() else "no writable cache directory: not kept"
+        )
         say(f"compiled in {watch.seconds:.1f} s ({kept})")
