@@ -23,8 +23,8 @@ import numpy as np
 from pcaps.errors import BadInput
 
 if TYPE_CHECKING:
-    from pcaps.traffic_kernel import Blueprint
     from pcaps.frames import Frames
+    from pcaps.traffic_kernel import Blueprint
 
 FIN, SYN, PSH, ACK = 0x01, 0x02, 0x08, 0x10
 _FIRST_WINDOW, _WINDOW = 64_240, 502
