@@ -53,7 +53,14 @@ from vswitch.words_kernel import (
 
 @kernel(_nrt=False)
 def settle(
-    data: Any, start: Any, caplen: Any, wirelen: Any, in_port: Any, word: Any, image: Any, stats: Any
+    data: Any,
+    start: Any,
+    caplen: Any,
+    wirelen: Any,
+    in_port: Any,
+    word: Any,
+    image: Any,
+    stats: Any,
 ) -> Any:
     """Count the copies of a frame that is to be flooded; return its final decision word."""
     vlan = low_of(word)
@@ -84,9 +91,7 @@ def settle(
 
 
 @kernel(_nrt=False)
-def is_mirrored(
-    data: Any, start: Any, wirelen: Any, in_port: Any, word: Any, image: Any
-) -> Any:
+def is_mirrored(data: Any, start: Any, wirelen: Any, in_port: Any, word: Any, image: Any) -> Any:
     """Tell whether the mirror port gets a copy: once a frame, whatever the number of reasons."""
     if image[H_MIRROR_PORT] == u64(NO_PORT) or image[H_MIRROR_PORT] == in_port:
         return False

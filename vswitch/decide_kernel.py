@@ -21,6 +21,7 @@ from vswitch.image_kernel import (
     E_DROP,
     E_PVID,
     E_SPECIAL,
+    F_ALWAYS_UNTAGGED,
     F_CHECK_SOURCE,
     F_LEARN_SECONDARY,
     F_SPOOF_GUARD,
@@ -205,7 +206,8 @@ def word_of_port(image: Any, port: Any, vlan: Any) -> Any:
     """Port word of any port for a frame of `vlan`, without asking for membership."""
     word = port_field(image, port, P_WORD)
     if vlan != port_field(image, port, P_NATIVE):
-        word = (word & ~u64(TO_PRIORITY)) | u64(TO_TAGGED)
+        if port_field(image, port, P_FLAGS) & u64(F_ALWAYS_UNTAGGED) == u64(0):
+            word = (word & ~u64(TO_PRIORITY)) | u64(TO_TAGGED)
     return word
 
 

@@ -11,9 +11,10 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
+from pcaps.index_kernel import read_record, record_time
+
 from nic.filters_kernel import PLACE_DROP, place
 from pcaps.jit import kernel
-from pcaps.index_kernel import read_record, record_time
 from pcaps.memory import ld16, ld64, prefetch, swap16, u64
 from vswitch.copies_kernel import is_mirrored, settle
 from vswitch.decide_kernel import ADDRESS_BITS, decide
@@ -41,7 +42,9 @@ AHEAD = 4096
 
 
 @kernel(forceinline=True, _nrt=False)
-def place_by_adapter(data: Any, start: Any, caplen: Any, wirelen: Any, image: Any, filters: Any) -> Any:
+def place_by_adapter(
+    data: Any, start: Any, caplen: Any, wirelen: Any, image: Any, filters: Any
+) -> Any:
     """Ask the adapter's filters for a frame from the wire: its answer as in ``nic.filters_kernel``.
 
     A frame that is cut before the end of its header or tag goes to the default
@@ -62,7 +65,13 @@ def place_by_adapter(data: Any, start: Any, caplen: Any, wirelen: Any, image: An
 
 @kernel(forceinline=True, _nrt=False)
 def through_adapter(
-    data: Any, start: Any, caplen: Any, wirelen: Any, in_port: Any, image: Any, filters: Any,
+    data: Any,
+    start: Any,
+    caplen: Any,
+    wirelen: Any,
+    in_port: Any,
+    image: Any,
+    filters: Any,
     learned: Any,
 ) -> Any:
     """Decide a frame on a host with VM queues: the adapter first, then the switch."""
@@ -74,7 +83,6 @@ def through_adapter(
                 return queue & u64(0xFF)
             placed = image[image[H_QUEUES] + queue]
     return decide(data, start, caplen, wirelen, in_port, placed, image, learned)
-
 
 
 @kernel(forceinline=True, _nrt=False)
@@ -130,9 +138,7 @@ def batch_loop(mode: int) -> Any:
                     data, at, kept, length, in_port, u64(ts_ns[i]), image, learned
                 )
             elif mode == VMQ:
-                word = through_adapter(
-                    data, at, kept, length, in_port, image, filters, learned
-                )
+                word = through_adapter(data, at, kept, length, in_port, image, filters, learned)
             else:
                 word = decide(data, at, kept, length, in_port, u64(NOT_FOUND), image, learned)
             if kind_of(word) == u64(FLOODED):

@@ -7,6 +7,7 @@ See :mod:`vswitch.image_kernel` for the layout.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator, Sequence
+from operator import attrgetter
 from typing import NamedTuple
 
 import numpy as np
@@ -46,8 +47,14 @@ from vswitch.vlan import (
     Group,
     group_number,
     hyperv_memberships,
+    hyperv_native,
     hyperv_row,
     isolation_groups,
+    learning_keeps_priority,
+    learning_key,
+    learning_memberships,
+    learning_native,
+    learning_row,
     pvid_entry,
     row_key,
 )
@@ -63,7 +70,9 @@ from vswitch.words_kernel import (
 
 Image = npt.NDArray[np.uint64]
 
-MAX_VLAN = 4095
+N_VLANS = 4096
+"""VLANs 0 (untagged domain) to 4095 (reserved, but carried by a learning trunk of all)."""
+
 SPARSE = 8
 """Slots per key up to 16384 keys; half as many above, where the table leaves the cache."""
 
@@ -180,11 +189,11 @@ def compile_image(network: Network, queue_owners: Sequence[int | None] = ()) -> 
     numpy.ndarray
         ``uint64[]``, read-only.
     """
-    rules = _RULES[network.dialect]()
+    rules = _RULES[network.dialect]
     groups = isolation_groups(network)
     image = _Image(len(network.ports))
     rows: dict[Hashable, int] = {}
-    members: list[list[int]] = [[] for _ in range(MAX_VLAN)]
+    members: list[list[int]] = [[] for _ in range(N_VLANS)]
     entries: dict[int, int] = {}
     for number, port in enumerate(network.ports):
         shared = rules.key(port)
@@ -199,8 +208,8 @@ def compile_image(network: Network, queue_owners: Sequence[int | None] = ()) -> 
         record[P_MAC] = NOT_FOUND if port.mac is None else port.mac
         record[P_ROW] = rows[shared]
         record[P_PVID_ENTRY] = pvid_entry(port, groups)
-        record[P_WORD] = bare | (TO_PRIORITY if port.keep_priority_tag else 0)
-        record[P_NATIVE] = 0 if port.kind is PortKind.UPLINK else port.vlan.vid
+        record[P_WORD] = bare | (TO_PRIORITY if rules.keeps_priority(port) else 0)
+        record[P_NATIVE] = rules.native(port)
         if network.dialect is Dialect.HYPERV and port.kind is not PortKind.UPLINK:
             for vlan in reachable_vlans(port):
                 entries[vlan << 48 | port.mac] = bare | tag_bits[vlan]
@@ -230,19 +239,18 @@ class _Rules(NamedTuple):
     row: Callable[[Port, Network, dict[Group, int]], Image]
     key: Callable[[Port], Hashable]
     memberships: Callable[[Port], Iterator[tuple[int, int]]]
+    native: Callable[[Port], int]
+    keeps_priority: Callable[[Port], bool]
 
 
-def _hyperv_rules() -> _Rules:
-    return _Rules(hyperv_row, row_key, hyperv_memberships)
-
-
-def _learning_rules() -> _Rules:
-    from vswitch.vlan import learning_key, learning_memberships, learning_row
-
-    return _Rules(learning_row, learning_key, learning_memberships)
-
-
-_RULES = {Dialect.HYPERV: _hyperv_rules, Dialect.LEARNING: _learning_rules}
+_RULES = {
+    Dialect.HYPERV: _Rules(
+        hyperv_row, row_key, hyperv_memberships, hyperv_native, attrgetter("keep_priority_tag")
+    ),
+    Dialect.LEARNING: _Rules(
+        learning_row, learning_key, learning_memberships, learning_native, learning_keeps_priority
+    ),
+}
 
 
 def _own_word(port: Port, number: int, groups: dict[Group, int]) -> int:

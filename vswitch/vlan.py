@@ -18,10 +18,18 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from pcaps.errors import BadInput
 from vswitch.image_kernel import E_CHECK_INNER, E_DROP, E_PVID, ISOLATED_GROUP, NO_TAG, ROW_WORDS
-from vswitch.ports import PRIVATE_MODES, VLANS, Network, Port, PortKind, VlanMode
+from vswitch.ports import VLANS, Network, Port, PortKind, VlanMode
 from vswitch.verdict import DropReason
-from vswitch.words_kernel import GROUP_SHIFT, STRIP, TCI_SHIFT, TO_PRIORITY, TO_TAGGED
+from vswitch.words_kernel import (
+    GROUP_SHIFT,
+    STRIP,
+    TCI_SHIFT,
+    TO_PRIORITY,
+    TO_TAGGED,
+    TPID_SHIFT,
+)
 
 Row = npt.NDArray[np.uint64]
 
@@ -154,6 +162,105 @@ def hyperv_memberships(port: Port) -> Iterator[tuple[int, int]]:
         yield setting.vid, bare
 
 
-def is_private(port: Port) -> bool:
-    """Tell whether the port belongs to a private VLAN."""
-    return port.vlan.mode in PRIVATE_MODES
+def hyperv_native(port: Port) -> int:
+    """Return the VLAN whose frames leave a port of dialect ``hyperv`` without a tag."""
+    return 0 if port.kind is PortKind.UPLINK else port.vlan.vid
+
+
+NATIVES = (VlanMode.NATIVE_TAGGED, VlanMode.NATIVE_UNTAGGED)
+NO_VLAN = 0xFFFF
+ALL_VIDS = range(4096)
+
+
+def learning_row(port: Port, network: Network, groups: dict[Group, int]) -> Row:
+    """Return the ingress row of a port of dialect ``learning``.
+
+    Parameters
+    ----------
+    port : Port
+        The port.
+    network : Network
+        Its network; a tunnel needs the place of its TPID among the network's.
+    groups : dict
+        As from :func:`isolation_groups`.
+
+    Returns
+    -------
+    numpy.ndarray
+        ``uint64[4097]``, by VID; the last entry is for frames without a tag.
+
+    Notes
+    -----
+    Rules, as Open vSwitch has them: an access port takes no VID but 0, not even
+    its own; untagged and VID 0 are VLAN 0 on a trunk, carried if 0 is in its
+    list; on a native port they are the native VLAN; a tunnel leaves the frame as
+    it is and puts its own tag before it.
+    """
+    setting = port.vlan
+    own = group_number(port, groups) << GROUP_SHIFT
+    row = np.zeros(ROW_WORDS, np.uint64)
+    if setting.mode is VlanMode.ACCESS:
+        row[:] = drop(DropReason.TAG_ON_ACCESS)
+        row[0] = row[NO_TAG] = E_PVID
+        return row
+    row[:] = drop(DropReason.VLAN_NOT_ALLOWED)
+    if setting.mode is VlanMode.DOT1Q_TUNNEL:
+        outer = setting.vid << TCI_SHIFT | tpid_place(setting.tunnel_tpid, network) << TPID_SHIFT
+        for vid in ALL_VIDS:
+            if not setting.cvlans or vid in setting.cvlans:
+                row[vid] = outer | own
+        if not setting.cvlans:
+            row[NO_TAG] = outer | own
+        return row
+    native = setting.vid if setting.mode in NATIVES else 0
+    for vid in ALL_VIDS:
+        if setting.carries(vid) or (native and vid == native):
+            row[vid] = vid << TCI_SHIFT | STRIP | own
+    if native or setting.carries(0):
+        row[0] = native << TCI_SHIFT | STRIP | own
+        row[NO_TAG] = native << TCI_SHIFT | own
+    return row
+
+
+def tpid_place(tpid: int, network: Network) -> int:
+    """Return the TPID bits of a decision word for a tag of `tpid`."""
+    if tpid == 0x8100:
+        return 0
+    if tpid not in network.tag_types:
+        raise BadInput(f"tunnel TPID {tpid:#06x} is not among the network's TPIDs; add it there")
+    return 1 + network.tag_types.index(tpid)
+
+
+def learning_key(port: Port) -> object:
+    """Return what ports of dialect ``learning`` must have in common to share a row."""
+    if port.vlan.mode is VlanMode.ACCESS:
+        return "access"
+    return (port.vlan, port.isolated)
+
+
+def learning_memberships(port: Port) -> Iterator[tuple[int, int]]:
+    """Yield (VLAN, tag bits of the port word) for each VLAN that a port is a member of."""
+    setting = port.vlan
+    bare = TO_PRIORITY if learning_keeps_priority(port) else 0
+    if setting.mode in (VlanMode.ACCESS, VlanMode.DOT1Q_TUNNEL):
+        yield setting.vid, bare
+        return
+    native = learning_native(port)
+    for vid in ALL_VIDS:
+        if setting.carries(vid) or (setting.mode in NATIVES and vid == setting.vid):
+            yield vid, bare if vid == native else TO_TAGGED
+
+
+def learning_native(port: Port) -> int:
+    """Return the VLAN whose frames leave a port of dialect ``learning`` without a tag."""
+    if port.vlan.mode is VlanMode.NATIVE_TAGGED:
+        return NO_VLAN
+    return 0 if port.vlan.mode is VlanMode.TRUNK else port.vlan.vid
+
+
+def learning_keeps_priority(port: Port) -> bool:
+    """Tell whether a copy that would leave untagged keeps a VID 0 tag when its PCP is not 0.
+
+    Rule: a plain trunk does so for VLAN 0; elsewhere it is the port's option.
+    """
+    return port.keep_priority_tag or port.vlan.mode is VlanMode.TRUNK
