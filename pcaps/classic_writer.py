@@ -70,6 +70,11 @@ class ClassicWriter:
         self._file.__enter__()
         return self
 
+    @property
+    def bytes_written(self) -> int:
+        """Size of the file so far, without what waits in the buffer."""
+        return self._file.bytes_written
+
     def write(self, frames: Frames, copies: Copies | None = None) -> None:
         """Append copies of the frames of one batch, in the order given.
 
