@@ -20,7 +20,7 @@ import numpy as np
 
 from pcaps.copies import Copies
 from pcaps.frames import Frames
-from pcaps.staging import StagedFile, copy_columns, frame_columns, raise_for
+from pcaps.staging import BatchColumns, StagedFile, copy_columns, raise_for
 
 _MAGIC_US, _MAGIC_NS = 0xA1B2C3D4, 0xA1B23C4D
 _ETHERNET = 1
@@ -63,6 +63,7 @@ class ClassicWriter:
 
     def __init__(self, path: str | os.PathLike[str], *, nanoseconds: bool = False) -> None:
         self.frames_written = 0
+        self._columns = BatchColumns()
         self._file = StagedFile(path, classic_header(nanoseconds=nanoseconds))
         self._unit_ns = np.uint64(1 if nanoseconds else 1000)
 
@@ -97,7 +98,7 @@ class ClassicWriter:
 
         if copies is None:
             copies = Copies.of_all(len(frames))
-        columns = frame_columns(frames)
+        columns = self._columns.of(frames)
         chosen = copy_columns(copies)
         file, cursor, n_copies = self._file, 0, len(copies)
         while cursor < n_copies:
@@ -118,4 +119,5 @@ class ClassicWriter:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self._columns.forget()
         self._file.__exit__(kind, error, trace)

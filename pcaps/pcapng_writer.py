@@ -27,7 +27,7 @@ from pcaps.addresses import mac_to_key
 from pcaps.copies import NO_QUEUE, Copies
 from pcaps.errors import BadInput
 from pcaps.frames import PAD, Frames
-from pcaps.staging import StagedFile, copy_columns, frame_columns, raise_for
+from pcaps.staging import BatchColumns, StagedFile, copy_columns, raise_for
 
 _SHB, _IDB = 0x0A0D0D0A, 1
 _BYTE_ORDER_MAGIC = 0x1A2B3C4D
@@ -209,6 +209,7 @@ class PcapngWriter:
                     f"interface '{entry.name}': queue {entry.queue} does not fit 32 bits"
                 )
         header = section_header(application, comment)
+        self._columns = BatchColumns()
         self._file = StagedFile(path, header + b"".join(map(interface_block, interfaces)))
         self._queues = np.array(
             [NO_QUEUE if entry.queue is None else entry.queue for entry in interfaces], np.int64
@@ -270,7 +271,7 @@ class PcapngWriter:
 
         if copies is None:
             copies = Copies.of_all(len(frames), frames.interface)
-        columns = frame_columns(frames)
+        columns = self._columns.of(frames)
         chosen = copy_columns(copies)
         section = write_kernel.Section(self._queues, self._text, self._text_start)
         file, cursor, n_copies = self._file, 0, len(copies)
@@ -292,4 +293,5 @@ class PcapngWriter:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self._columns.forget()
         self._file.__exit__(kind, error, trace)

@@ -35,7 +35,7 @@ from pcaps.classic_writer import classic_header
 from pcaps.copies import Copies
 from pcaps.errors import BadInput
 from pcaps.frames import PAD, Frames
-from pcaps.staging import copy_columns, frame_columns, raise_for
+from pcaps.staging import BatchColumns, copy_columns, raise_for
 from pcaps.whole import cannot_write, write_fully
 
 if TYPE_CHECKING:
@@ -122,6 +122,7 @@ class SplitWriter:
         self._ring_size = ring_size(max(1, len(self._names)))
         self._most_open = _most_open() if most_open is None else most_open
         self._open: OrderedDict[int, int] = OrderedDict()
+        self._columns = BatchColumns()
         self._hidden: Path | None = None
         self._appears = False
 
@@ -177,7 +178,7 @@ class SplitWriter:
         """
         from pcaps import write_kernel
 
-        columns = frame_columns(frames)
+        columns = self._columns.of(frames)
         chosen = copy_columns(copies)
         cursor, n_copies = 0, len(copies)
         while cursor < n_copies:
@@ -265,6 +266,7 @@ class SplitWriter:
             (self._hidden / name).replace(target / name)
 
     def _discard(self) -> None:
+        self._columns.forget()
         while self._open:
             with suppress(OSError):
                 os.close(self._open.popitem()[1])

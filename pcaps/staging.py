@@ -125,29 +125,43 @@ def _constant(value: int, dtype: Any, n: int) -> npt.NDArray[Any]:
     return kept[:n]
 
 
-def frame_columns(frames: Frames) -> FrameColumns:
-    """Return a batch as the write kernels take it.
+class BatchColumns:
+    """The columns of the batch in work, made once however often it is written from."""
 
-    Parameters
-    ----------
-    frames : Frames
-        Any batch; one without padding is copied.
+    def __init__(self) -> None:
+        self._frames: Frames | None = None
+        self._columns: FrameColumns | None = None
 
-    Returns
-    -------
-    FrameColumns
-        Read-only columns.
-    """
-    from pcaps.write_kernel import FrameColumns
+    def of(self, frames: Frames) -> FrameColumns:
+        """Return a batch as the write kernels take it.
 
-    safe = frames.with_padding()
-    return FrameColumns(
-        read_only(safe.data, np.uint8),
-        read_only(safe.start, np.int64),
-        read_only(safe.caplen, np.uint32),
-        read_only(safe.wirelen, np.uint32),
-        read_only(safe.ts_ns, np.int64),
-    )
+        Parameters
+        ----------
+        frames : Frames
+            Any batch; one without padding is copied.
+
+        Returns
+        -------
+        FrameColumns
+            Read-only columns.
+        """
+        from pcaps.write_kernel import FrameColumns
+
+        if self._columns is None or self._frames is not frames:
+            safe = frames.with_padding()
+            self._frames = frames
+            self._columns = FrameColumns(
+                read_only(safe.data, np.uint8),
+                read_only(safe.start, np.int64),
+                read_only(safe.caplen, np.uint32),
+                read_only(safe.wirelen, np.uint32),
+                read_only(safe.ts_ns, np.int64),
+            )
+        return self._columns
+
+    def forget(self) -> None:
+        """Let go of the batch, so that its file can be unmapped."""
+        self._frames = self._columns = None
 
 
 def copy_columns(copies: Copies) -> CopyColumns:
