@@ -195,7 +195,7 @@ def walk_loop(mode: int, swapped: bool, columns: bool, ahead: int) -> Any:
         fetched = offset
         room = u64(words.size)
         while i < room and offset < stop:
-            kept, length, following = read_record(data, offset, stop, end, header_bytes, swapped)
+            kept, length, following = read_record(data, offset, end, header_bytes, swapped)
             if following == u64(0):
                 break
             if ahead == PREFETCH_STRIDE:

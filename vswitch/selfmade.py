@@ -10,9 +10,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from pcaps.capture import Capture
 
 from pcaps.addresses import key_to_mac
-from pcaps.capture import Capture
 from pcaps.errors import BadInput
 from vswitch.ports import MAX_PORTS, Network, Port, PortKind, VlanSetting
 from vswitch.stations_kernel import (
@@ -20,7 +20,6 @@ from vswitch.stations_kernel import (
     A_USED,
     SLOT_WORDS,
     stations_of_batch,
-    stations_of_records,
 )
 from vswitch.tables import tpid_words
 from vswitch.words_kernel import HASH_FACTOR, NOT_FOUND
@@ -63,7 +62,8 @@ class StationTable:
     """
 
     def __init__(self, tpids: Sequence[int] = TPIDS) -> None:
-        self._tpids = [u64(word) for word in tpid_words(tpids)]
+        first, second, third = (u64(word) for word in tpid_words(tpids))
+        self._tpids = (first, second, third)
         self._sums = np.zeros(4, np.uint64)
         self._make(12)
 

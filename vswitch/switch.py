@@ -1,8 +1,8 @@
 """``Switch``: the library's face. Frames in, verdicts and counters out.
 
-    >>> from vswitch import Switch
-    >>> switch = Switch.from_toml("examples/scenarios/two-vms.toml")  # doctest: +SKIP
-    >>> result = switch.process(pcaps.open("capture.pcap"))  # doctest: +SKIP
+>>> from vswitch import Switch
+>>> switch = Switch.from_toml("examples/scenarios/two-vms.toml")  # doctest: +SKIP
+>>> result = switch.process(pcaps.open("capture.pcap"))  # doctest: +SKIP
 """
 
 from __future__ import annotations
@@ -201,13 +201,17 @@ class Switch:
             )  # fmt: skip
         else:
             frames = _as_frames(source)
-            given = isinstance(ingress, np.ndarray)
-            in_ports = ingress if given else self._ingress(ingress).ports_of(self.network, frames)
+            if isinstance(ingress, np.ndarray):
+                in_ports = ingress
+            else:
+                in_ports = self._ingress(ingress).ports_of(self.network, frames)
             take(self.engine.decide(frames, in_ports))
         measured = Measured(time.process_time() - cpu, time.perf_counter() - started)
         return Result(self.compiled, tally, measured, kept)
 
-    def send(self, frame: bytes | Frame | Any, port: str, ts_ns: int = 0) -> list[tuple[str, Frame]]:
+    def send(
+        self, frame: bytes | Frame | Any, port: str, ts_ns: int = 0
+    ) -> list[tuple[str, Frame]]:
         """Send one frame into a port and return what leaves.
 
         Parameters
