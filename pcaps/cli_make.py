@@ -18,11 +18,10 @@ import click
 from pcaps.errors import BadInput
 
 if TYPE_CHECKING:
-    from pcaps.classic_writer import ClassicWriter
-    from pcaps.pcapng_writer import OutInterface, PcapngWriter
     from pcaps.traffic import TrafficPlan
 
 FORMATS = ("pcap", "pcap-ns", "pcapng")
+"""As in :mod:`pcaps.formats`, which needs numpy; a test holds the two together."""
 
 _SYNTH_EXAMPLES = """
 \b
@@ -84,57 +83,6 @@ def compiling() -> Any:
     from pcaps.jit import announce_compilation
 
     return announce_compilation(lambda line: click.echo(line, err=True))
-
-
-def format_of(path: str, asked: str | None) -> str:
-    """Return the format to write.
-
-    Parameters
-    ----------
-    path : str
-        Where to; its suffix decides where nothing was asked for.
-    asked : str or None
-        The option.
-
-    Returns
-    -------
-    str
-        One of :data:`FORMATS`.
-    """
-    if asked is not None:
-        return asked
-    plain = path.removesuffix(".gz").removesuffix(".zst").removesuffix(".zstd")
-    return "pcapng" if plain.endswith((".pcapng", ".ntar")) else "pcap"
-
-
-def open_writer(
-    path: str, kind: str, interfaces: list[OutInterface], comments: list[str] | None = None
-) -> ClassicWriter | PcapngWriter:
-    """Return the writer of a format.
-
-    Parameters
-    ----------
-    path : str
-        Where to.
-    kind : str
-        One of :data:`FORMATS`.
-    interfaces : list of OutInterface
-        For pcapng.
-    comments : list of str, optional
-        For pcapng.
-
-    Returns
-    -------
-    ClassicWriter or PcapngWriter
-        To be used in a ``with`` statement.
-    """
-    if kind == "pcapng":
-        from pcaps.pcapng_writer import PcapngWriter
-
-        return PcapngWriter(path, interfaces, comments=comments or ())
-    from pcaps.classic_writer import ClassicWriter
-
-    return ClassicWriter(path, nanoseconds=kind == "pcap-ns")
 
 
 def report(as_json: bool, to: str, content: dict[str, Any], sentence: str) -> None:
@@ -224,6 +172,7 @@ def synth(out: str, kind: str | None, as_json: bool, **asked: Any) -> None:
     Suffixes .gz and .zst compress; - is standard output. Addresses: VM n (from 0)
     has 00-15-5D-00-00-00 + (n + 1) and lies in VLAN 100 + n mod VLANS.
     """  # fmt: skip
+    from pcaps.formats import format_of, open_writer
     from pcaps.pcapng_writer import OutInterface
     from pcaps.traffic import synthesise
 
@@ -276,3 +225,40 @@ def _plan(
     if n_bytes is None:
         return plan
     return plan.filling(parse_bytes(n_bytes), record_bytes=34 if kind == "pcapng" else 16)
+
+
+@click.command(epilog=_CONVERT_EXAMPLES)
+@click.argument("source", metavar="IN")
+@click.argument("target", metavar="OUT")
+@click.option("--format", "kind", type=click.Choice(FORMATS), help="[default: by the suffix]")
+@click.option("--limit", type=click.IntRange(0), metavar="N", help="Write N frames at most.")
+@click.option(
+    "--from",
+    "first",
+    type=click.IntRange(1),
+    default=1,
+    metavar="N",
+    help="Begin with frame N, counted from 1.",
+)
+@click.option("--to", "last", type=click.IntRange(1), metavar="N", help="End with frame N.")
+@click.option("--strict", is_flag=True, help="A damaged capture is an error.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object about the capture.")
+def convert(source: str, target: str, as_json: bool, **asked: Any) -> None:
+    """Write the capture IN as OUT, in another format or only a part of it.
+
+    Reads pcap and pcapng, also compressed; - is standard input. The suffix of OUT
+    chooses format and compression: .pcap, .pcapng, and .gz or .zst behind it; - is
+    standard output. Classic pcap keeps nanoseconds where IN has them, but has no
+    place for interface names and comments.
+    """
+    from pcaps.convert import convert as run
+
+    refuse_two_on_stdout(as_json, target)
+    with compiling(), progress("frames", None) as tell:
+        done = run(source, target, progress=tell, **asked)
+    for note in done.notes:
+        click.echo(f"note: {note}", err=True)
+    report(
+        as_json, target, done.to_dict(),
+        f"wrote {done.frames:,} frames, {done.bytes_file:,} bytes, to {target} ({done.format})",
+    )  # fmt: skip

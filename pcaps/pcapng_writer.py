@@ -22,6 +22,7 @@ from types import TracebackType
 from typing import Self
 
 import numpy as np
+import numpy.typing as npt
 
 from pcaps.addresses import mac_to_key
 from pcaps.copies import NO_QUEUE, Copies
@@ -171,6 +172,16 @@ def interface_block(interface: OutInterface) -> bytes:
     return block(_IDB, struct.pack("<HHI", _ETHERNET, 0, 0) + options)
 
 
+def _described(interfaces: Sequence[OutInterface]) -> tuple[bytes, npt.NDArray[np.int64]]:
+    """Return the blocks of interfaces, and their queues for the kernel."""
+    queues = []
+    for entry in interfaces:
+        if entry.queue is not None and not 0 <= entry.queue <= 0xFFFFFFFF:
+            raise BadInput(f"interface '{entry.name}': queue {entry.queue} does not fit 32 bits")
+        queues.append(NO_QUEUE if entry.queue is None else entry.queue)
+    return b"".join(map(interface_block, interfaces)), np.array(queues, np.int64)
+
+
 class PcapngWriter:
     """A pcapng file in the making; use it in a ``with`` statement.
 
@@ -203,17 +214,10 @@ class PcapngWriter:
         comment: str = "",
     ) -> None:
         self.frames_written = 0
-        for entry in interfaces:
-            if entry.queue is not None and not 0 <= entry.queue <= 0xFFFFFFFF:
-                raise BadInput(
-                    f"interface '{entry.name}': queue {entry.queue} does not fit 32 bits"
-                )
         header = section_header(application, comment)
+        blocks, self._queues = _described(interfaces)
         self._columns = BatchColumns()
-        self._file = StagedFile(path, header + b"".join(map(interface_block, interfaces)))
-        self._queues = np.array(
-            [NO_QUEUE if entry.queue is None else entry.queue for entry in interfaces], np.int64
-        )
+        self._file = StagedFile(path, header + blocks)
         self._comments = [fitting(text) for text in comments]
         self._lay_out_comments()
 
@@ -238,6 +242,25 @@ class PcapngWriter:
         first = len(self._comments)
         self._comments.extend(fitting(text) for text in texts)
         self._lay_out_comments()
+        return first
+
+    def add_interfaces(self, interfaces: Sequence[OutInterface]) -> int:
+        """Describe further interfaces for later copies.
+
+        Parameters
+        ----------
+        interfaces : sequence of OutInterface
+            What to describe.
+
+        Returns
+        -------
+        int
+            The number of the first of them.
+        """
+        first = len(self._queues)
+        blocks, queues = _described(interfaces)
+        self._queues = np.concatenate([self._queues, queues])
+        self._file.put(blocks)
         return first
 
     def __enter__(self) -> Self:

@@ -66,6 +66,11 @@ class StagedFile:
         """Size of the file so far, without what waits in the buffer."""
         return self._file.bytes_written
 
+    def put(self, data: bytes) -> None:
+        """Append bytes behind those that the kernels made."""
+        self.flush()
+        self._file.write(data)
+
     def flush(self) -> None:
         """Write out what waits in the buffer."""
         if self.filled:

@@ -167,3 +167,9 @@ def test_zst_compresses(tmp_path: Path) -> None:
     write_whole(tmp_path / "a.zst", content)
     raw = (tmp_path / "a.zst").read_bytes()
     assert zstandard.ZstdDecompressor().decompressobj().decompress(raw) == content
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+def test_a_device_without_room_is_one_sentence() -> None:
+    with pytest.raises(BadInput, match="cannot write '/dev/full': the disk is full"):
+        write_whole("/dev/full", b"x")
