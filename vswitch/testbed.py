@@ -1,0 +1,123 @@
+"""The switch that a replay or an explanation runs on, and where its frames come in.
+
+Either a scenario file describes it, or it is made from the captures: then every
+(VLAN, unicast destination) is a VM behind one uplink, the busiest VMs get the VM
+queues, and nothing that can be delivered is dropped.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from nic.adapter import Adapter
+from nic.profiles import PRESETS
+from vswitch.run import Ingress
+from vswitch.switch import Switch
+
+if TYPE_CHECKING:
+    from vswitch.feed import Feed
+    from vswitch.scenario import Scenario
+
+DEFAULT_QUEUES = PRESETS["broadcom-1g"].num_queues
+"""VM queues of a self-made adapter unless ``--queues`` says otherwise."""
+
+UNLIMITED_BYTES = 0xFFFFFFFF
+
+
+@dataclass(frozen=True, slots=True)
+class Testbed:
+    """A switch, and where frames come in.
+
+    Parameters
+    ----------
+    switch : Switch
+        With its adapter, if it has one.
+    ingress : Ingress
+        Which port a captured frame comes in by.
+    scenario : Scenario, optional
+        What it was built from; None = made from the captures.
+    frames : int, optional
+        Frames of the captures, where they were counted.
+    """
+
+    switch: Switch
+    ingress: Ingress
+    scenario: Scenario | None = None
+    frames: int | None = None
+
+    @property
+    def single_port(self) -> str | None:
+        """Name of the port that all frames come in by, None where there are several."""
+        number = self.ingress.constant(self.switch.network)
+        return None if number is None else self.switch.network.ports[number].name
+
+
+def from_captures(feed: Feed, *, mode: str = "vmq", queues: int | None = None) -> Testbed:
+    """Make a testbed from captures.
+
+    Parameters
+    ----------
+    feed : Feed
+        Read once to its end.
+    mode : str
+        ``vmq``: the adapter places frames in VM queues; ``software``: no adapter.
+    queues : int, optional
+        VM queues of the adapter; :data:`DEFAULT_QUEUES` by default.
+
+    Returns
+    -------
+    Testbed
+        VMs in order of traffic, busiest first.
+
+    Raises
+    ------
+    BadInput
+        When a capture cannot be read, or there are more destinations than ports.
+    """
+    from vswitch.selfmade import StationTable, network_of
+
+    table = StationTable()
+    frames = 0
+    for capture in feed.captures():
+        table.add(capture)
+        frames += capture.frames
+    network = network_of(table.stations())
+    adapter = None
+    if mode == "vmq":
+        adapter = Adapter(num_queues=DEFAULT_QUEUES if queues is None else queues)
+        # lengths on the wire may be any in a capture, beyond what *JumboPacket can be set to
+        adapter.jumbo_packet = UNLIMITED_BYTES
+    uplink = network.uplink
+    assert uplink is not None
+    return Testbed(Switch(network, adapter), Ingress(uplink.name), None, frames)
+
+
+def from_scenario(path: str, *, mode: str = "vmq", queues: int | None = None) -> Testbed:
+    """Build the testbed that a scenario file describes.
+
+    Parameters
+    ----------
+    path : str
+        The TOML file.
+    mode : str
+        ``software`` leaves the scenario's adapter out.
+    queues : int, optional
+        VM queues instead of the scenario's.
+
+    Returns
+    -------
+    Testbed
+        Its ports as the scenario has them.
+
+    Raises
+    ------
+    BadInput
+        Naming every problem of the file.
+    """
+    from vswitch.scenario import load
+
+    scenario = load(path)
+    network = scenario.network()
+    adapter = scenario.adapter() if mode == "vmq" else None
+    return Testbed(Switch(network, adapter), Ingress(network.ports[0].name), scenario)
