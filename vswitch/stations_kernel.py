@@ -9,6 +9,7 @@ from functools import cache
 from typing import Any
 
 from pcaps.index_kernel import read_record
+
 from pcaps.jit import kernel
 from pcaps.memory import ld16, ld64, prefetch, swap16, u64
 from vswitch.words_kernel import HASH_FACTOR, NOT_FOUND
@@ -79,8 +80,7 @@ def stations_of_batch(
         key = station_key(data, u64(start[i]), u64(caplen[i]), tpid0, tpid1, tpid2)
         if key != u64(NOT_FOUND):
             tally_station(table, shift, sums, key, length, sums[A_FRAMES])
-        if length > sums[A_LARGEST]:
-            sums[A_LARGEST] = length
+        sums[A_LARGEST] = max(sums[A_LARGEST], length)
         sums[A_FRAMES] += u64(1)
         i += u64(1)
     return i
@@ -117,8 +117,7 @@ def stations_of_records(swapped: bool) -> Any:
             key = station_key(data, offset + header_bytes, kept, tpid0, tpid1, tpid2)
             if key != u64(NOT_FOUND):
                 tally_station(table, shift, sums, key, length, sums[A_FRAMES])
-            if length > sums[A_LARGEST]:
-                sums[A_LARGEST] = length
+            sums[A_LARGEST] = max(sums[A_LARGEST], length)
             sums[A_FRAMES] += u64(1)
             offset = following
         return offset

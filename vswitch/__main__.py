@@ -1,0 +1,65 @@
+"""Entry point: runs the command line and turns errors into one line and an exit code.
+
+0 done; 1 an expectation failed; 2 bad input; 130 interrupted. ``VSWITCH_DEBUG=1``
+shows tracebacks.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import click
+
+from pcaps.errors import BadInput
+from vswitch.cli import vswitch
+
+BAD_INPUT, INTERRUPTED = 2, 130
+
+
+def main(args: list[str] | None = None) -> None:
+    """Run the command line and exit.
+
+    Parameters
+    ----------
+    args : list of str, optional
+        Arguments; those of the process by default.
+    """
+    if os.environ.get("VSWITCH_DEBUG"):
+        vswitch(args, prog_name="vswitch")
+    sys.exit(_run(args))
+
+
+def _run(args: list[str] | None) -> int:
+    try:
+        code = vswitch.main(args, prog_name="vswitch", standalone_mode=False)
+        sys.stdout.flush()
+        return code if isinstance(code, int) else 0
+    except BadInput as error:
+        return _complain(error.what)
+    except click.Abort:
+        return _complain("interrupted; nothing was left half-written", INTERRUPTED)
+    except KeyboardInterrupt:
+        return _complain("interrupted; nothing was left half-written", INTERRUPTED)
+    except click.ClickException as error:
+        error.show()
+        return BAD_INPUT
+    except BrokenPipeError:
+        # The reader of our output went away: not an error. Python would complain at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except MemoryError:
+        return _complain("out of memory; try fewer --jobs or a --limit")
+    except OSError as error:
+        name = error.filename
+        where = f"{os.fsdecode(name) if isinstance(name, bytes) else name}: " if name else ""
+        return _complain(f"{where}{error.strerror or error}")
+
+
+def _complain(what: str, code: int = BAD_INPUT) -> int:
+    click.echo(f"vswitch: {what}", err=True)
+    return code
+
+
+if __name__ == "__main__":
+    main()
