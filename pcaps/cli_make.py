@@ -210,7 +210,8 @@ def _plan(
 ) -> TrafficPlan:  # fmt: skip
     """Return the plan that the options of ``synth`` ask for."""
     from pcaps.quantities import parse_bytes, parse_pps
-    from pcaps.traffic import SizeMix, TrafficPlan
+    from pcaps.sizes import SizeMix
+    from pcaps.traffic import TrafficPlan
 
     if frames is not None and n_bytes is not None:
         raise BadInput("--frames and --bytes both say how much to make; give one of them")

@@ -67,7 +67,13 @@ class StagedFile:
         return self._file.bytes_written
 
     def put(self, data: bytes) -> None:
-        """Append bytes behind those that the kernels made."""
+        """Append bytes behind those that the kernels made.
+
+        Parameters
+        ----------
+        data : bytes
+            What to append.
+        """
         self.flush()
         self._file.write(data)
 

@@ -28,6 +28,7 @@ from pcaps.copies import tag_word
 from pcaps.draws import Draws
 from pcaps.errors import BadInput
 from pcaps.frames import Frames
+from pcaps.sizes import LARGEST, SizeMix
 
 if TYPE_CHECKING:
     from pcaps.traffic_kernel import Blueprint
@@ -35,9 +36,6 @@ if TYPE_CHECKING:
 FIRST_VLAN = 100
 MOST_VLANS = 4094 - FIRST_VLAN + 1
 MOST_VMS = 1 << 20
-SMALLEST, LARGEST = 46, 65_535 + 14
-"""Frame sizes: a tag, IPv4 and UDP headers must fit, and IPv4's total length."""
-
 START_NS = 1_700_000_000 * 10**9
 """Time of the first frame by default: 2023-11-14 22:13:20 UTC."""
 
@@ -92,65 +90,6 @@ def _key(vendor: int, low: Any) -> Any:
 def _address(network: int, low: Any) -> Any:
     """IPv4 address as a little-endian word of a network byte and 24 bits in wire order."""
     return network | (low >> 16 & 0xFF) << 8 | (low >> 8 & 0xFF) << 16 | (low & 0xFF) << 24
-
-
-@dataclass(frozen=True, slots=True)
-class SizeMix:
-    """Frame sizes and how often each comes.
-
-    Parameters
-    ----------
-    sizes : tuple of int
-        Bytes in the capture: without FCS, tag included.
-    weights : tuple of int
-        One a size; any scale.
-    """
-
-    sizes: tuple[int, ...]
-    weights: tuple[int, ...]
-
-    @classmethod
-    def parse(cls, asked: str) -> SizeMix:
-        """Read a mix as the command line takes it.
-
-        Parameters
-        ----------
-        asked : str
-            ``imix`` (64, 594 and 1518 bytes at 7:4:1), ``jumbo`` (9000 bytes), one
-            size, or sizes with weights such as ``64:7,9000:1``.
-
-        Returns
-        -------
-        SizeMix
-            The mix.
-
-        Raises
-        ------
-        BadInput
-            When it cannot be read, or a size is out of range.
-        """
-        named = {"imix": "64:7,594:4,1518:1", "jumbo": "9000"}
-        sizes, weights = [], []
-        for part in named.get(asked, asked).split(","):
-            size, _, weight = part.partition(":")
-            weight = weight or "1"
-            if not (size.isdecimal() and weight.isdecimal() and int(weight)):
-                raise BadInput(
-                    f"'{asked}' is not a size mix; write imix, jumbo, 64, or 64:7,594:4,1518:1"
-                )
-            if not SMALLEST <= int(size) <= LARGEST:
-                raise BadInput(
-                    f"a frame of {size} bytes is impossible; take {SMALLEST} to {LARGEST}"
-                )
-            sizes.append(int(size))
-            weights.append(int(weight))
-        return cls(tuple(sizes), tuple(weights))
-
-    @property
-    def mean(self) -> float:
-        """Mean frame size in bytes."""
-        pairs = zip(self.sizes, self.weights, strict=True)
-        return sum(size * weight for size, weight in pairs) / sum(self.weights)
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,6 +206,14 @@ class _Popularity:
         return np.searchsorted(self._edges, draws.uniform(_VM, first, n), side="right")
 
 
+def _neighbour(plan: TrafficPlan, vm: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Return the next VM of the same VLAN; a VM that is alone there is its own neighbour."""
+    step = max(1, plan.vlans)
+    place, row = vm % step, vm // step
+    in_vlan = (plan.vms - place + step - 1) // step
+    return place + (row + 1) % in_vlan * step
+
+
 def _background(
     plan: TrafficPlan, popularity: _Popularity, draws: Draws, first: int, n: int
 ) -> Blueprint:
@@ -298,7 +245,7 @@ def _background(
     destination_ip[broadcast] = 0xFFFFFFFF
     destination_ip[multicast] = _address(239, 0x000100 | group[multicast])
     source = station_mac(station)
-    source[spoofed] = vm_mac((vm[spoofed] + max(1, plan.vlans)) % plan.vms)
+    source[spoofed] = vm_mac(_neighbour(plan, vm[spoofed]))
     first_octets = _address(172, (16 << 16) + station + 1)
 
     tags = 4 if plan.vlans else 0

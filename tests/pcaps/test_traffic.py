@@ -13,10 +13,11 @@ from pcaps.blueprint import build, join
 from pcaps.classic_writer import ClassicWriter
 from pcaps.errors import BadInput
 from pcaps.frames import Frames
-from pcaps.traffic import LARGEST, SMALLEST, SizeMix, TrafficPlan, planned, synthesise, vm_mac
+from pcaps.sizes import LARGEST, SMALLEST, SizeMix
+from pcaps.traffic import TrafficPlan, planned, synthesise, vm_mac
 
 MIXED = TrafficPlan(
-    frames=20_000, vms=40, vlans=3, zipf=1.0, unknown=0.02, broadcast=0.03, multicast=0.04,
+    frames=8000, vms=40, vlans=3, zipf=1.0, unknown=0.02, broadcast=0.03, multicast=0.04,
     spoofed=0.05, oversize=0.06, tcp_sessions=20,
 )  # fmt: skip
 
@@ -85,8 +86,8 @@ def test_a_spoofed_source_is_another_vm_of_the_vlan() -> None:
         for source, destination in zip(plan.source, plan.destination, strict=True)
         if int(source) in number
     ]
-    assert len(pairs) > 500
-    assert all(a != b for a, b in pairs)
+    assert len(pairs) > 200
+    assert all(a != b and a % 3 == b % 3 for a, b in pairs)
 
 
 def test_imix_is_7_to_4_to_1() -> None:
@@ -161,21 +162,6 @@ def test_every_size_is_made(size: int) -> None:
 def test_oversize_frames_are_longer_than_the_mix() -> None:
     jumbo = TrafficPlan(frames=10, sizes=SizeMix.parse("jumbo"), oversize=1.0)
     assert set(all_frames(jumbo).wirelen.tolist()) == {9600}
-
-
-@pytest.mark.parametrize(
-    ("asked", "message"),
-    [
-        ("big", "'big' is not a size mix"),
-        ("64:0", "is not a size mix"),
-        ("64,,65", "is not a size mix"),
-        ("20", "a frame of 20 bytes is impossible"),
-        ("70000", "a frame of 70000 bytes is impossible"),
-    ],
-)
-def test_a_size_mix_that_cannot_be_is_refused(asked: str, message: str) -> None:
-    with pytest.raises(BadInput, match=message):
-        SizeMix.parse(asked)
 
 
 @pytest.mark.parametrize(
