@@ -21,8 +21,14 @@ from pcaps.memory import copy, copy32, prefetch, st16, st32, st64, u64
 SLACK = 64
 """Bytes that a staging buffer must be longer than its capacity."""
 
-WIDE_COPY_LIMIT = 512
-"""Up to here 32-byte steps are faster than memcpy (measured: 1.9 against 2.4 ns at 64 B)."""
+WIDE_COPY_LIMIT = 2048
+"""Up to here 32-byte steps beat memcpy (cold, ns a frame: IMIX 40 against 46, 1518 B 120 against 175)."""
+
+PREFETCH_AHEAD = 4096
+PREFETCH_LIMIT = 700
+"""Lines are fetched ahead for frames up to this length, and for a longer one behind a frame of
+another length. The processor's own prefetch does as well on runs of long frames, and better
+without help (cold, ns a frame: IMIX 46 without, 32 with; 1518 B 101 without, 145 with)."""
 
 FINE, FULL, NO_SUCH_FRAME, NO_SUCH_INTERFACE, NO_SUCH_COMMENT, TAG_NOT_CAPTURED = 0, 1, 2, 3, 4, 5
 """State: all copies done; buffer full at the cursor; the copy at the cursor is wrong."""
@@ -100,6 +106,14 @@ def copy_frame(out: Any, at: Any, data: Any, start: Any, caplen: Any, strip: Any
 
 
 @kernel(forceinline=True, _nrt=False)
+def prefetch_behind(data: Any, start: Any, caplen: Any, before: Any) -> Any:
+    """Fetch the lines that lie PREFETCH_AHEAD bytes behind a frame; before: length of the last."""
+    if caplen <= u64(PREFETCH_LIMIT) or caplen != before:
+        for line in range(u64(0), caplen, u64(64)):
+            prefetch(data, start + u64(PREFETCH_AHEAD) + line)
+
+
+@kernel(forceinline=True, _nrt=False)
 def tag_needs(strip: Any, push: Any) -> Any:
     """Bytes that must be captured for this change of the tag."""
     if strip != u64(0):
@@ -151,6 +165,7 @@ def fill_pcapng(
     n_copies = u64(c_frame.size)
     n_interfaces = u64(queues.size)
     n_comments = text_start.size - 1
+    before = u64(0)
     while cursor < n_copies:
         frame = u64(c_frame[cursor])
         interface = u64(c_interface[cursor])
@@ -190,7 +205,8 @@ def fill_pcapng(
         total = u64(32) + padded4(length) + options
         if filled + total > capacity:
             return cursor, filled, FULL
-        prefetch(data, start + u64(4096))
+        prefetch_behind(data, start, caplen, before)
+        before = caplen
 
         time = max(times[frame], 0)  # Rule: the format's times are unsigned
         st32(out, filled, u64(_EPB))
@@ -264,6 +280,7 @@ def fill_classic(
     """
     n_frames = u64(frames[1].size)
     n_copies = u64(copies[0].size)
+    before = u64(0)
     while cursor < n_copies:
         frame = u64(copies[0][cursor])
         strip = u64(copies[2][cursor])
@@ -275,6 +292,8 @@ def fill_classic(
             return cursor, filled, TAG_NOT_CAPTURED
         if filled + u64(16) + resized(caplen, strip, push) > capacity:
             return cursor, filled, FULL
+        prefetch_behind(frames[0], u64(frames[1][frame]), caplen, before)
+        before = caplen
         filled += put_classic_record(out, filled, frames, frame, strip, push, unit_ns)
         cursor += u64(1)
     return cursor, filled, FINE
@@ -295,6 +314,7 @@ def scatter_classic(
     n_copies = u64(copies[0].size)
     n_interfaces = u64(file_of.size)
     stride = ring_size + u64(SLACK)
+    before = u64(0)
     while cursor < n_copies:
         frame = u64(copies[0][cursor])
         interface = u64(copies[1][cursor])
@@ -313,7 +333,8 @@ def scatter_classic(
             fill = filled[file]
             if fill + u64(16) + resized(caplen, strip, push) > ring_size:
                 return cursor, file, FULL
-            prefetch(frames[0], u64(frames[1][frame]) + u64(4096))
+            prefetch_behind(frames[0], u64(frames[1][frame]), caplen, before)
+            before = caplen
             filled[file] = fill + put_classic_record(
                 rings, file * stride + fill, frames, frame, strip, push, unit_ns
             )
