@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from pcaps.errors import BadInput
 from pcaps.frames import Frame, Frames
 from vswitch.copies import copies_of
 from vswitch.engine import Engine
@@ -31,6 +32,11 @@ if TYPE_CHECKING:
 
     from nic.adapter import Adapter
     from vswitch.engine import Decided
+    from vswitch.feed import Feed
+    from vswitch.run import Ingress
+
+_MANY = 100_000
+"""Frames that the plain twin needs some seconds for."""
 
 
 class Twin(Protocol):
@@ -179,12 +185,7 @@ class Explainer:
             difference=_difference(outcome, out, decided, compiled),
         )
 
-    def let_pass(
-        self,
-        frames: Frames,
-        in_ports: npt.NDArray[np.uint16],
-        tell: Callable[[int], None] | None = None,
-    ) -> None:
+    def let_pass(self, frames: Frames, in_ports: npt.NDArray[np.uint16]) -> None:
         """Run frames through both for what they leave behind: learned addresses.
 
         Parameters
@@ -193,14 +194,10 @@ class Explainer:
             In order.
         in_ports : numpy.ndarray
             ``uint16[n]``: port that each comes in by.
-        tell : callable, optional
-            Called with the number of frames done, every 1000 frames.
         """
         self._engine.decide(frames, in_ports)
-        for done, (frame, number) in enumerate(zip(frames, in_ports.tolist(), strict=True), 1):
+        for frame, number in zip(frames, in_ports.tolist(), strict=True):
             self._twin.decide(frame, number)
-            if tell is not None and done % 1000 == 0:
-                tell(done)
 
     def _copies(self, outcome: Outcome) -> list[Copy]:
         """Return the twin's copies, the mirror's last as on the compiled path."""
@@ -231,3 +228,75 @@ def _difference(
         for port, frame in compiled_out
     )
     return f"{text}, copies to {ports or 'no port'}"
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A frame found in captures, explained.
+
+    Parameters
+    ----------
+    capture : str
+        Path of its capture.
+    number : int
+        Its number there, from 1.
+    explanation : Explanation
+        What became of it.
+    """
+
+    capture: str
+    number: int
+    explanation: Explanation
+
+
+def explain_captured(
+    explainer: Explainer,
+    feed: Feed,
+    ingress: Ingress,
+    number: int,
+    tell: Callable[[str], None] = lambda _: None,
+) -> Found:
+    """Explain a frame of the captures, with the state that the frames before it left.
+
+    Parameters
+    ----------
+    explainer : Explainer
+        Fresh.
+    feed : Feed
+        The captures.
+    ingress : Ingress
+        By which port frames come in.
+    number : int
+        Number of the frame through all captures, from 1.
+    tell : callable
+        Told when many frames have to run through the plain twin before.
+
+    Returns
+    -------
+    Found
+        The frame and its explanation.
+
+    Raises
+    ------
+    BadInput
+        When there are fewer frames.
+    """
+    before = 0
+    told = False
+    for capture in feed.captures():
+        for frames in capture:
+            in_ports = ingress.ports_of(explainer.network, frames)
+            index = number - before - 1
+            if index < len(frames):
+                if not explainer.stateless:
+                    explainer.let_pass(frames[:index], in_ports[:index])
+                explanation = explainer.explain(frames[index], int(in_ports[index]))
+                return Found(capture.path, frames.first_number + index, explanation)
+            before += len(frames)
+            if not explainer.stateless:
+                if not told and number > _MANY:
+                    tell(f"running {number - 1} frames first, since this switch learns from them")
+                    told = True
+                explainer.let_pass(frames, in_ports)
+    plural = "frame" if before == 1 else "frames"
+    raise BadInput(f"there is no frame {number}; the captures have {before} {plural}")

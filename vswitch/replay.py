@@ -24,11 +24,11 @@ from typing import TYPE_CHECKING, Any
 from pcaps.capture import Capture, Damage
 from pcaps.errors import BadInput
 from vswitch.feed import Feed
+from vswitch.lab import Lab, lab_of
 from vswitch.outputs import IngressSide, Outputs
 from vswitch.results import Measured, Result
 from vswitch.run import run_capture
 from vswitch.tally import Tally
-from vswitch.testbed import Testbed, from_captures, from_scenario
 
 if TYPE_CHECKING:
     from vswitch.engine import Decided
@@ -174,7 +174,7 @@ class Replay:
     ----------
     job : Job
         What was asked for.
-    testbed : Testbed
+    lab : Lab
         The switch it ran on.
     captures : list of CaptureReport
         What was read.
@@ -185,7 +185,7 @@ class Replay:
     """
 
     job: Job
-    testbed: Testbed
+    lab: Lab
     captures: list[CaptureReport]
     result: Result
     failed_expectations: list[str] = field(default_factory=list)
@@ -193,7 +193,7 @@ class Replay:
     @property
     def mode(self) -> str:
         """``vmq`` when an adapter with VM queues took part, else ``software``."""
-        return "software" if self.testbed.switch.adapter is None else "vmq"
+        return "software" if self.lab.switch.adapter is None else "vmq"
 
     def first_drops(self) -> list[dict[str, Any]]:
         """Return, for each reason, how many frames were dropped and how to see why.
@@ -230,7 +230,7 @@ class Replay:
         dict
             The keys of :meth:`to_dict` without `measured` and `jobs`.
         """
-        adapter = self.testbed.switch.adapter
+        adapter = self.lab.switch.adapter
         counted = self.result.summary()
         del counted["measured"]
         return {
@@ -294,20 +294,17 @@ def run(
                 tell=tell,
             )
         )  # fmt: skip
-        if job.scenario is None:
-            progress("finding destinations", 0, None)
-            testbed = from_captures(feed, mode=job.mode, queues=job.queues)
-        else:
-            testbed = from_scenario(job.scenario, mode=job.mode, queues=job.queues)
+        progress("preparing", 0, None)
+        lab = lab_of(feed, job.scenario, mode=job.mode, queues=job.queues)
         outputs = None
         if job.output is not None:
             outputs = stack.enter_context(
                 Outputs(
-                    job.output, testbed.switch.compiled, ingress=testbed.single_port,
+                    job.output, lab.switch.compiled, ingress=lab.single_port,
                     side=IngressSide(job.ingress), split=job.split,
                 )
             )  # fmt: skip
-        replay = _decide(job, testbed, feed, outputs, progress)
+        replay = _decide(job, lab, feed, outputs, progress)
         if outputs is not None:
             outputs.write_summary(replay.summary())
     return replay
@@ -315,14 +312,14 @@ def run(
 
 def _decide(
     job: Job,
-    testbed: Testbed,
+    lab: Lab,
     feed: Feed,
     outputs: Outputs | None,
     progress: Callable[[str, int, int | None], None],
 ) -> Replay:
     """Run all captures through the switch."""
-    tally, reports, size = Tally(), [], feed.size_bytes
-    behind = 0
+    tally, size, behind = Tally(), feed.size_bytes, 0
+    reports: list[CaptureReport] = []
     cpu, wall = time.process_time(), time.perf_counter()
 
     def take(decided: Decided) -> None:
@@ -337,10 +334,10 @@ def _decide(
 
     for capture in feed.captures():
         run_capture(
-            testbed.switch.engine, capture, testbed.ingress, take,
+            lab.switch.engine, capture, lab.ingress, take,
             jobs=job.jobs, columns=outputs is not None, progress=advance,
         )  # fmt: skip
         reports.append(CaptureReport.of(capture))
     tally.check()
     measured = Measured(time.process_time() - cpu, time.perf_counter() - wall)
-    return Replay(job, testbed, reports, Result(testbed.switch.compiled, tally, measured))
+    return Replay(job, lab, reports, Result(lab.switch.compiled, tally, measured))

@@ -21,9 +21,10 @@ if TYPE_CHECKING:
 TOP = 20
 """Rows of the table unless all are asked for."""
 
-_STYLES = {"unicast": "green", "flooded": "cyan", "dropped": "red"}
+STYLES = {"unicast": "green", "flooded": "cyan", "dropped": "red"}
+"""Colour of each verdict."""
+
 _SHADES = {"unicast": "█", "flooded": "▓", "dropped": "░"}
-_PATHS = {"vmq": "VM queue", "default": "default queue", "software": "software switch"}
 _EIGHTHS = " ▏▎▍▌▋▊▉█"
 
 
@@ -87,7 +88,9 @@ def count_text(n: int, noun: str) -> str:
     str
         The text.
     """
-    return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"
+    if n == 1:
+        return f"1 {noun}"
+    return f"{n:,} {noun[:-1]}ies" if noun.endswith("y") else f"{n:,} {noun}s"
 
 
 def bar(value: float, most: float, width: int) -> str:
@@ -128,14 +131,14 @@ def verdict_bar(frames: dict[str, int], width: int) -> Text:
         The bar; each verdict that occurs has a cell at least.
     """
     total = frames["in"]
-    present = [verdict for verdict in _STYLES if frames[verdict]]
+    present = [verdict for verdict in STYLES if frames[verdict]]
     cells = {verdict: max(1, round(width * frames[verdict] / total)) for verdict in present}
     while cells and sum(cells.values()) != width:
         widest = max(cells, key=lambda verdict: cells[verdict])
         cells[widest] += 1 if sum(cells.values()) < width else -1
     text = Text()
     for verdict, n in cells.items():
-        text.append(_SHADES[verdict] * n, _STYLES[verdict])
+        text.append(_SHADES[verdict] * n, STYLES[verdict])
     return text
 
 
@@ -153,7 +156,7 @@ def verdict_legend(frames: dict[str, int]) -> Text:
         One line.
     """
     text = Text()
-    for verdict, style in _STYLES.items():
+    for verdict, style in STYLES.items():
         text.append(f"{_SHADES[verdict]} ", style)
         text.append(f"{verdict} {frames[verdict]:,} ")
         text.append(f"({share_text(frames[verdict], frames['in'])})   ", "dim")
@@ -171,13 +174,13 @@ def busiest_first(queues: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     Returns
     -------
     list of dict
-        By unicast frames, then copies of flooded ones; else as they came.
+        By unicast frames; equal ones stay in order.
     """
-    return sorted(queues, key=lambda row: (-row["frames"], -row["flooded_frames"]))
+    return sorted(queues, key=lambda row: -row["frames"])
 
 
 def queue_table(
-    queues: Sequence[dict[str, Any]], *, top: int | None = TOP, width: int = 16
+    queues: Sequence[dict[str, Any]], *, top: int | None = TOP, width: int = 80
 ) -> Table:
     """Return the table of VMs, busiest first.
 
@@ -188,7 +191,7 @@ def queue_table(
     top : int, optional
         Rows to show; None = all.
     width : int
-        Cells of the longest bar.
+        Cells of the whole table; what the figures leave is for the bars.
 
     Returns
     -------
@@ -197,28 +200,36 @@ def queue_table(
     """
     rows = busiest_first(queues)
     most = rows[0]["frames"] if rows else 0
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    table.add_column("VM", no_wrap=True)
-    table.add_column("MAC", no_wrap=True)
-    table.add_column("VLAN", justify="right")
-    table.add_column("way", no_wrap=True)
-    table.add_column("frames", justify="right", no_wrap=True)
-    table.add_column("", no_wrap=True, min_width=width)
-    table.add_column("on the wire", justify="right", no_wrap=True)
-    table.add_column("flooded", justify="right", no_wrap=True)
-    for row in rows[:top]:
-        way = _PATHS[row["path"]] + (f" {row['queue']}" if row["path"] == "vmq" else "")
-        table.add_row(
-            Text(row["vm"]),
-            row["mac"] or "-",
-            "-" if row["vlan"] is None else str(row["vlan"]),
-            Text(way, "green" if row["path"] == "vmq" else ""),
-            f"{row['frames']:,}",
-            Text(bar(row["frames"], most, width), "green"),
-            size_text(row["bytes_wire"]),
-            f"{row['flooded_frames']:,}",
-        )
+    cells = [_cells(row) for row in rows[:top]]
+    heads = ("VM", "MAC", "VLAN", "VM queue", "frames", "on the wire", "flooded")
+    used = sum(max(map(len, column)) + 2 for column in zip(heads, *cells, strict=True))
+    longest = max(0, min(24, width - used))
+    table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
+    for name in heads:
+        left = name in ("VM", "MAC")
+        table.add_column(name, justify="left" if left else "right", no_wrap=True)
+        if name == "frames" and longest >= 4:
+            table.add_column("", no_wrap=True, min_width=longest)
+    for row, texts in zip(rows, cells, strict=False):
+        line = [Text(text) for text in texts]
+        if row["path"] == "vmq":
+            line[3].stylize("green")
+        if longest >= 4:
+            line.insert(5, Text(bar(row["frames"], most, longest), "green"))
+        table.add_row(*line)
     return table
+
+
+def _cells(row: dict[str, Any]) -> tuple[str, ...]:
+    return (
+        row["vm"],
+        row["mac"] or "-",
+        "-" if row["vlan"] is None else str(row["vlan"]),
+        str(row["queue"]) if row["path"] == "vmq" else row["path"],
+        f"{row['frames']:,}",
+        size_text(row["bytes_wire"]),
+        f"{row['flooded_frames']:,}",
+    )
 
 
 def rest_text(queues: Sequence[dict[str, Any]], top: int | None) -> str | None:
@@ -319,7 +330,7 @@ def damage_text(capture: dict[str, Any]) -> str | None:
     if damage is None:
         return None
     return (
-        f"{capture['path']} is damaged at byte {damage['offset']:,} ({damage['message']}); "
+        f"{capture['path']} is damaged: {damage['message']}; "
         f"the {count_text(capture['frames'], 'frame')} before it "
         f"{'was' if capture['frames'] == 1 else 'were'} used"
     )
@@ -368,27 +379,13 @@ def show(console: Console, summary: dict[str, Any], *, top: int | None = TOP) ->
     console : rich.console.Console
         Where to.
     summary : dict
-        The JSON object of ``vswitch replay``.
+        The JSON object of ``vswitch replay``, or that of ``summary.json``.
     top : int, optional
         Rows of the table of VMs; None = all.
     """
-    for part in _parts(summary, top, min(console.width, 100)):
-        console.print(part)
-    for first, sentence, command in drop_lines(summary):
-        console.print(Text(first, "red"), Text(f"  {sentence}", "dim"))
-        console.print(Text(f"           {command}"), soft_wrap=True)
-    if summary["first_drops"]:
-        console.print()
-    console.print(Text(textwrap.fill(meaning(summary), min(console.width, 100))))
-    measured = summary.get("measured")
-    if measured and summary["frames"]["in"]:
-        console.print(
-            Text(
-                f"measured here: {measured['cpu_s']:.3f} s CPU, {measured['wall_s']:.3f} s, "
-                f"{measured['mpps']:.2f} Mpps, {measured['gbps']:.2f} Gbit/s",
-                "dim",
-            )
-        )
+    width = min(console.width, 100)
+    for part in _parts(summary, top, width):
+        console.print(part, soft_wrap=isinstance(part, Text))
 
 
 def _parts(summary: dict[str, Any], top: int | None, width: int) -> Iterator[RenderableType]:
@@ -396,13 +393,25 @@ def _parts(summary: dict[str, Any], top: int | None, width: int) -> Iterator[Ren
     if summary["frames"]["in"]:
         yield verdict_bar(summary["frames"], width)
         yield verdict_legend(summary["frames"])
-        yield ""
+        yield Text()
     if summary["queues"]:
-        yield queue_table(summary["queues"], top=top)
+        yield queue_table(summary["queues"], top=top, width=width)
         rest = rest_text(summary["queues"], top)
         if rest:
             yield Text(rest, "dim")
-        yield ""
+        yield Text()
     if summary["first_drops"]:
         total = count_text(summary["frames"]["dropped"], "frame")
-        yield Text(f"dropped: {total}, by reason, and how to see why", "bold")
+        yield Text(f"dropped: {total}, by reason, each with the command that shows why", "bold")
+        for first, sentence, command in drop_lines(summary):
+            yield Text(first, "red").append(f"  {sentence}", "dim")
+            yield Text(f"           {command}")
+        yield Text()
+    yield Text(textwrap.fill(meaning(summary), width))
+    measured = summary.get("measured")
+    if measured and summary["frames"]["in"]:
+        yield Text(
+            f"measured here: {measured['cpu_s']:.3f} s CPU, {measured['wall_s']:.3f} s, "
+            f"{measured['mpps']:.2f} Mpps, {measured['gbps']:.2f} Gbit/s",
+            "dim",
+        )

@@ -26,7 +26,7 @@ UNLIMITED_BYTES = 0xFFFFFFFF
 
 
 @dataclass(frozen=True, slots=True)
-class Testbed:
+class Lab:
     """A switch, and where frames come in.
 
     Parameters
@@ -53,8 +53,39 @@ class Testbed:
         return None if number is None else self.switch.network.ports[number].name
 
 
-def from_captures(feed: Feed, *, mode: str = "vmq", queues: int | None = None) -> Testbed:
-    """Make a testbed from captures.
+def lab_of(
+    feed: Feed, scenario: str | None, *, mode: str = "vmq", queues: int | None = None
+) -> Lab:
+    """Build the lab from a scenario, or from the captures where there is none.
+
+    Parameters
+    ----------
+    feed : Feed
+        The captures; read once when there is no scenario.
+    scenario : str, optional
+        Path of a scenario file.
+    mode : str
+        ``vmq``: the adapter places frames in VM queues; ``software``: it does not.
+    queues : int, optional
+        VM queues of the adapter.
+
+    Returns
+    -------
+    Lab
+        Ready to decide.
+
+    Raises
+    ------
+    BadInput
+        When the scenario or a capture cannot be used.
+    """
+    if scenario is None:
+        return from_captures(feed, mode=mode, queues=queues)
+    return from_scenario(scenario, mode=mode, queues=queues)
+
+
+def from_captures(feed: Feed, *, mode: str = "vmq", queues: int | None = None) -> Lab:
+    """Make a lab from captures.
 
     Parameters
     ----------
@@ -67,7 +98,7 @@ def from_captures(feed: Feed, *, mode: str = "vmq", queues: int | None = None) -
 
     Returns
     -------
-    Testbed
+    Lab
         VMs in order of traffic, busiest first.
 
     Raises
@@ -90,11 +121,11 @@ def from_captures(feed: Feed, *, mode: str = "vmq", queues: int | None = None) -
         adapter.jumbo_packet = UNLIMITED_BYTES
     uplink = network.uplink
     assert uplink is not None
-    return Testbed(Switch(network, adapter), Ingress(uplink.name), None, frames)
+    return Lab(Switch(network, adapter), Ingress(uplink.name), None, frames)
 
 
-def from_scenario(path: str, *, mode: str = "vmq", queues: int | None = None) -> Testbed:
-    """Build the testbed that a scenario file describes.
+def from_scenario(path: str, *, mode: str = "vmq", queues: int | None = None) -> Lab:
+    """Build the lab that a scenario file describes.
 
     Parameters
     ----------
@@ -107,7 +138,7 @@ def from_scenario(path: str, *, mode: str = "vmq", queues: int | None = None) ->
 
     Returns
     -------
-    Testbed
+    Lab
         Its ports as the scenario has them.
 
     Raises
@@ -120,4 +151,4 @@ def from_scenario(path: str, *, mode: str = "vmq", queues: int | None = None) ->
     scenario = load(path)
     network = scenario.network()
     adapter = scenario.adapter() if mode == "vmq" else None
-    return Testbed(Switch(network, adapter), Ingress(network.ports[0].name), scenario)
+    return Lab(Switch(network, adapter), Ingress(network.ports[0].name), scenario)
