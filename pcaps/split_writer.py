@@ -141,7 +141,7 @@ class SplitWriter:
         self._filled = np.zeros(n_files, np.uint64)
         if self._ring_size < len(self._header):
             raise BadInput(f"{n_files} files at once are too many; split fewer VMs")
-        rings = self._rings.reshape(n_files, -1)
+        rings = self._rings.reshape(n_files, self._ring_size + PAD)
         rings[:, : len(self._header)] = self._header
         self._filled[:] = len(self._header)
         try:

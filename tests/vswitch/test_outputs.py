@@ -145,12 +145,14 @@ def test_split_has_a_file_for_every_port_but_the_ingress(tmp_path: Path) -> None
 def test_after_an_error_nothing_has_changed(tmp_path: Path, error: BaseException) -> None:
     (tmp_path / "queues.pcapng").write_text("old")
     decided = decide(lab(), lab_frames())
-    with (
-        pytest.raises(type(error)),
-        Outputs(tmp_path, decided.compiled, split=True) as files,
-    ):
-        files.write(decided)
-        raise error
+
+    def break_off() -> None:
+        with Outputs(tmp_path, decided.compiled, split=True) as files:
+            files.write(decided)
+            raise error
+
+    with pytest.raises(type(error)):
+        break_off()
     assert [p.name for p in tmp_path.iterdir()] == ["queues.pcapng"]
     assert (tmp_path / "queues.pcapng").read_text() == "old"
 
@@ -192,5 +194,3 @@ def test_a_path_below_a_file_is_one_sentence(tmp_path: Path) -> None:
 
 def test_drop_comment_starts_with_the_label() -> None:
     assert drop_comment(DropReason.OVER_MTU).startswith("dropped: over-mtu: The frame")
-
-
