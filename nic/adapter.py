@@ -136,6 +136,8 @@ class Adapter:
         self.queues = [VmQueue(number) for number in range(num_queues + 1)]
         self.queues[DEFAULT_QUEUE].state = QueueState.RUNNING
         self.queues[DEFAULT_QUEUE].processor = base_cpu
+        self.unwanted: frozenset[str] = frozenset()
+        """vNICs that are not to get a queue, though they could."""
         self.waiting: deque[_Request] = deque()
         self.log: list[LogEntry] = []
         self._owners: dict[str, int] = {}
@@ -331,10 +333,11 @@ class Adapter:
         """
         if self.queue_of(owner) is not None:
             raise BadInput(f"'{owner}' has a VM queue already; one queue serves a vNIC")
-        if vlan is not None and not self.vlan_filter:
+        if owner in self.unwanted or (vlan is not None and not self.vlan_filter):
             return None
         if len(self._owners) >= self.num_queues or len(self._tests) >= self.max_filters:
-            if self.queue_reassign == "immediate" and self.profile.vmq:
+            known = any(one.owner == owner for one in self.waiting)
+            if self.queue_reassign == "immediate" and self.profile.vmq and not known:
                 self.waiting.append(_Request(owner, mac, vlan))
             return None
         self._refuse_duplicate(Filter(self._filter_ids + 1, 0, mac, vlan, vlan is None))

@@ -18,7 +18,7 @@ from nic.filters import compile_filters
 from pcaps.classic import RecordRegion
 from pcaps.frames import PAD, Frames
 from vswitch.fdb import Learned
-from vswitch.ports import Dialect, Network, PortKind, VlanMode
+from vswitch.ports import Dialect, Network, PortKind
 from vswitch.replay_kernel import (
     LEARNING,
     PREFETCH_LINES,
@@ -65,9 +65,7 @@ class Compiled:
         """True when no frame changes what becomes of later ones."""
         if self.mode == LEARNING:
             return False
-        return all(
-            port.spoof_guard or port.kind is PortKind.UPLINK for port in self.network.ports
-        )
+        return all(port.spoof_guard or port.kind is PortKind.UPLINK for port in self.network.ports)
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,39 +107,6 @@ class Workspace:
         self.wirelen = np.zeros(n, np.uint32)
         self.ts_ns = np.zeros(n, np.int64)
         self.interface = np.zeros(n, np.uint16)
-
-
-def give_queues(network: Network, adapter: Adapter, order: list[str] | None = None) -> None:
-    """Ask the adapter for a VM queue for each vNIC that can have one.
-
-    Parameters
-    ----------
-    network : Network
-        The ports behind the adapter.
-    adapter : nic.adapter.Adapter
-        Gets the requests, first come first served.
-    order : list of str, optional
-        Port names in the order in which they ask; port order by default.
-
-    Notes
-    -----
-    No queue is asked for by trunk vNICs (one filter would not do), by vNICs of a
-    private VLAN (their frames come with two VIDs), and by vNICs whose VLAN the
-    uplink does not carry (the switch drops those frames, the adapter would not).
-    """
-    uplink = network.uplink
-    if uplink is None or network.dialect is not Dialect.HYPERV:
-        return
-    ports = network.ports
-    if order is not None:
-        rank = {name: place for place, name in enumerate(order)}
-        ports = tuple(sorted(ports, key=lambda port: rank.get(port.name, len(rank))))
-    for port in ports:
-        if port.kind is PortKind.UPLINK or port.mac is None or port.vlan.mode is not VlanMode.ACCESS:
-            continue
-        carried = uplink.vlan.carries(port.vlan.vid) if port.vlan.vid else uplink.vlan.untagged
-        if carried and adapter.queue_of(port.name) is None:
-            adapter.request_queue(port.name, port.mac, port.vlan.vid or None)
 
 
 class Engine:
@@ -189,9 +154,7 @@ class Engine:
         self.learned = self.learned.moved_to(self.compiled.network, network)
         self.compiled = compiled
 
-    def decide(
-        self, frames: Frames, in_ports: npt.NDArray[np.uint16], number: int = 1
-    ) -> Decided:
+    def decide(self, frames: Frames, in_ports: npt.NDArray[np.uint16], number: int = 1) -> Decided:
         """Decide a batch.
 
         Parameters

@@ -149,6 +149,5 @@ def from_scenario(path: str, *, mode: str = "vmq", queues: int | None = None) ->
     from vswitch.scenario import load
 
     scenario = load(path)
-    network = scenario.network()
-    adapter = scenario.adapter() if mode == "vmq" else None
-    return Lab(Switch(network, adapter), Ingress(network.ports[0].name), scenario)
+    adapter = scenario.adapter(queues) if mode == "vmq" else None
+    return Lab(Switch(scenario.network(), adapter), scenario.ingress(), scenario)

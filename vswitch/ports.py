@@ -83,6 +83,17 @@ def _coerce(record: object, **kinds: type[StrEnum]) -> None:
             raise BadInput(f"unknown {name} '{given}'; use one of {known}") from None
 
 
+def _ranges(vids: Iterable[int]) -> str:
+    """Write VIDs as people do: ``10,20-29``."""
+    runs: list[list[int]] = []
+    for vid in sorted(vids):
+        if runs and vid == runs[-1][1] + 1:
+            runs[-1][1] = vid
+        else:
+            runs.append([vid, vid])
+    return ",".join(str(low) if low == high else f"{low}-{high}" for low, high in runs) or "none"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VlanSetting:
     """VLAN setting of one port.
@@ -144,6 +155,18 @@ class VlanSetting:
             raise BadInput("a promiscuous port needs a primary VLAN (vlan)")
         if self.mode is VlanMode.DOT1Q_TUNNEL and not self.vid:
             raise BadInput("a dot1q-tunnel port needs the outer VLAN (vlan)")
+
+    def __str__(self) -> str:
+        vid = str(self.vid) if self.vid else "untagged"
+        if self.mode in (VlanMode.ISOLATED, VlanMode.COMMUNITY):
+            return f"{self.mode} {vid}/{self.secondary}"
+        if self.mode is VlanMode.ACCESS and self.allowed is None:
+            return vid
+        if self.mode is VlanMode.ACCESS:  # an uplink
+            bare = "untagged and " if self.untagged else ""
+            return f"{bare}{_ranges((self.allowed or frozenset()) - self.pruned)}"
+        carried = "all" if self.allowed is None else _ranges(self.allowed - self.pruned)
+        return f"{self.mode} {vid}, carries {carried}"
 
     def carries(self, vid: int) -> bool:
         """Tell whether a trunk lets this VID through.

@@ -11,9 +11,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from nic.adapter import Adapter
-from nic.reference import classify
-
 from nic.drops import AdapterDrop
+from nic.reference import classify
 from pcaps.addresses import is_group, key_to_mac
 from pcaps.frames import Frame
 from vswitch.outcome import Copy, Drop, Outcome, Recorder, Step, port_text, unheard

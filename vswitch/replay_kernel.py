@@ -11,9 +11,8 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
-from pcaps.index_kernel import read_record, record_time
-
 from nic.filters_kernel import PLACE_DROP, place
+from pcaps.index_kernel import read_record, record_time
 from pcaps.jit import kernel
 from pcaps.memory import ld16, ld64, prefetch, swap16, u64
 from vswitch.copies_kernel import is_mirrored, settle

@@ -10,9 +10,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from pcaps.capture import Capture
 
 from pcaps.addresses import key_to_mac
+from pcaps.capture import Capture
 from pcaps.errors import BadInput
 from vswitch.ports import MAX_PORTS, Network, Port, PortKind, VlanSetting
 from vswitch.stations_kernel import (

@@ -9,7 +9,6 @@ from functools import cache
 from typing import Any
 
 from pcaps.index_kernel import read_record
-
 from pcaps.jit import kernel
 from pcaps.memory import ld16, ld64, prefetch, swap16, u64
 from vswitch.words_kernel import HASH_FACTOR, NOT_FOUND

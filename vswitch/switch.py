@@ -20,8 +20,9 @@ from nic.adapter import Adapter
 from pcaps.capture import Capture
 from pcaps.errors import BadInput
 from pcaps.frames import Frame, Frames
-from vswitch.engine import Compiled, Decided, Engine, give_queues
+from vswitch.engine import Compiled, Decided, Engine
 from vswitch.ports import Network, Port, PortKind
+from vswitch.queues import give_queues
 from vswitch.results import Measured, Result
 from vswitch.run import Ingress, run_capture
 from vswitch.tally import Tally

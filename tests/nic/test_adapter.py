@@ -4,7 +4,14 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from nic.adapter import Adapter
-from nic.profiles import PRESETS, PROFILES, minimum_vectors, preset_of, profile_of, shared_memory_reason
+from nic.profiles import (
+    PRESETS,
+    PROFILES,
+    minimum_vectors,
+    preset_of,
+    profile_of,
+    shared_memory_reason,
+)
 from nic.reference import classify
 from nic.vmq import QueueState
 from pcaps.addresses import mac_to_key

@@ -159,7 +159,7 @@ def test_capacity_of_filters_is_refused_with_a_sentence():
 
 
 def test_codes_of_kernel_and_enum_are_the_same():
-    assert (OVER_SIZE, VLAN_MISMATCH, NOT_ACCEPTED) == tuple(map(int, AdapterDrop))
+    assert tuple(map(int, AdapterDrop)) == (OVER_SIZE, VLAN_MISMATCH, NOT_ACCEPTED)
 
 
 @pytest.mark.parametrize("seed", range(30))

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from nic.adapter import Adapter
 from pcaps.errors import BadInput
 from pcaps.frames import Frames
-from vswitch.engine import give_queues
 from vswitch.ports import Mirror, Network, Port, PortKind, VlanMode, VlanSetting
+from vswitch.queues import give_queues
 
 VIDS = (10, 20, 30, 4094)
 SECONDARY = {10: (101, 102), 20: (201, 202)}
@@ -50,7 +50,13 @@ def _setting(draw: random.Random, kind: PortKind) -> VlanSetting:
             allowed |= {vid for pair in SECONDARY.values() for vid in pair}
         return VlanSetting(allowed=allowed, untagged=draw.random() < 0.8)
     mode = draw.choices(
-        (VlanMode.ACCESS, VlanMode.TRUNK, VlanMode.ISOLATED, VlanMode.COMMUNITY, VlanMode.PROMISCUOUS),
+        (
+            VlanMode.ACCESS,
+            VlanMode.TRUNK,
+            VlanMode.ISOLATED,
+            VlanMode.COMMUNITY,
+            VlanMode.PROMISCUOUS,
+        ),
         (6, 2, 1, 1, 1),
     )[0]
     if mode is VlanMode.TRUNK:
@@ -137,7 +143,25 @@ def random_frame(draw: random.Random, network: Network, in_port: int) -> tuple[b
         tags += draw.choice(TAG_TYPES).to_bytes(2, "big") + tci.to_bytes(2, "big")
     kind = draw.choice((0x0800, 0x0806, 0x0026, 0x05F0)).to_bytes(2, "big")
     head = _address(draw, network) + source + tags + kind
-    sizes = (60, 60, 60, 64, 113, 114, 115, 118, 122, 1513, 1514, 1515, 1518, 1519, 1522, 9014, 9018)
+    sizes = (
+        60,
+        60,
+        60,
+        64,
+        113,
+        114,
+        115,
+        118,
+        122,
+        1513,
+        1514,
+        1515,
+        1518,
+        1519,
+        1522,
+        9014,
+        9018,
+    )
     wirelen = max(len(head), draw.choice((*sizes, 9019)))
     captured = min(wirelen, 96)
     if draw.random() < 0.08:

@@ -1,0 +1,83 @@
+"""The ``[nic]`` section of a scenario file."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from nic.adapter import Adapter
+from nic.profiles import Profile, preset_of
+from pcaps.errors import BadInput
+
+
+class NicSection(BaseModel):
+    """The adapter below the external network."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    vmq: bool | None = Field(
+        None, description="VM queues on or off; by default on where the section is given."
+    )
+    preset: str | None = Field(None, description="Take queues and filters from a known adapter.")
+    queues: int | None = Field(None, ge=0, le=4096, description="VM queues besides queue 0.")
+    filters: int | None = Field(None, ge=0, description="Receive filters in all.")
+    vlan_filter: bool = Field(True, description="Whether it tests VIDs (*VMQVlanFiltering).")
+    lookahead_split: bool = Field(
+        True, description="Whether it splits frames (*VMQLookaheadSplit)."
+    )
+    jumbo_packet: int | None = Field(
+        None, ge=1514, le=65535,
+        description="Longest frame with header (*JumboPacket); fits the uplink's MTU by default.",
+    )  # fmt: skip
+    nic_drop_vlan_mismatch: bool = Field(
+        False, description="Drop frames of a known MAC with another VLAN on board."
+    )
+    queue_reassign: Literal["on_start", "immediate"] = Field(
+        "on_start", description="When a waiting vNIC takes a freed queue."
+    )
+    base_cpu: int = Field(0, ge=0, le=63, description="Processor of the default queue.")
+    max_cpus: int = Field(4, ge=1, le=64, description="Processors that queues are spread over.")
+
+    def build(self, profile: Profile, uplink_mtu: int | None) -> Adapter | None:
+        """Return the adapter, None when it has no VM queues.
+
+        Parameters
+        ----------
+        profile : Profile
+            The release.
+        uplink_mtu : int or None
+            MTU of the uplink in bytes, None without a limit.
+
+        Returns
+        -------
+        Adapter or None
+            Fresh, with all queues free.
+
+        Raises
+        ------
+        BadInput
+            When VM queues are asked of a release that has none.
+        """
+        if self.vmq is False or (self.vmq is None and not profile.vmq):
+            return None
+        if not profile.vmq:
+            raise BadInput(f"profile {profile.name} ({profile.title}) has no VM queues; take r2")
+        preset = preset_of(self.preset) if self.preset else None
+        queues = self.queues if self.queues is not None else (preset.num_queues if preset else 16)
+        filters = (
+            self.filters if self.filters is not None else (preset.max_filters if preset else None)
+        )
+        fitting = 65535 if uplink_mtu is None else min(65535, max(1514, uplink_mtu + 14))
+        return Adapter(
+            profile=profile,
+            num_queues=queues,
+            max_filters=filters,
+            vlan_filter=self.vlan_filter,
+            lookahead_split=self.lookahead_split,
+            jumbo_packet=self.jumbo_packet or fitting,
+            nic_drop_vlan_mismatch=self.nic_drop_vlan_mismatch,
+            queue_reassign=self.queue_reassign,
+            base_cpu=self.base_cpu,
+            max_cpus=self.max_cpus,
+        )
