@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from nic.adapter import Adapter
 from nic.profiles import PRESETS
+from pcaps.errors import BadInput
 from vswitch.run import Ingress
 from vswitch.switch import Switch
 
@@ -150,4 +151,9 @@ def from_scenario(path: str, *, mode: str = "vmq", queues: int | None = None) ->
 
     scenario = load(path)
     adapter = scenario.adapter(queues) if mode == "vmq" else None
+    if queues is not None and adapter is None:
+        raise BadInput(
+            f"{path}: this switch has no adapter with VM queues; drop --queues, or describe "
+            "an external network of dialect hyperv"
+        )
     return Lab(Switch(scenario.network(), adapter), scenario.ingress(), scenario)

@@ -340,4 +340,6 @@ def _decide(
         reports.append(CaptureReport.of(capture))
     tally.check()
     measured = Measured(time.process_time() - cpu, time.perf_counter() - wall)
-    return Replay(job, lab, reports, Result(lab.switch.compiled, tally, measured))
+    result = Result(lab.switch.compiled, tally, measured)
+    failed = [] if lab.scenario is None else lab.scenario.check(result.summary())
+    return Replay(job, lab, reports, result, failed)
