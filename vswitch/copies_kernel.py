@@ -22,6 +22,7 @@ from vswitch.decide_kernel import (
 from vswitch.image_kernel import (
     F_MIRROR_EGRESS,
     F_MIRROR_INGRESS,
+    H_LEARNING,
     H_MEMBER_START,
     H_MIRROR_PORT,
     H_TPID0,
@@ -110,7 +111,7 @@ def is_mirrored(data: Any, start: Any, wirelen: Any, in_port: Any, word: Any, im
 
 
 @kernel(forceinline=True, _nrt=False)
-def tag_bytes(data: Any, start: Any, word: Any, tci: Any, image: Any) -> Any:
+def tag_bytes(word: Any, tci: Any, image: Any) -> Any:
     """The four bytes of the tag to push, as a little-endian word in wire order."""
     index = (word >> u64(TPID_SHIFT)) & u64(3)
     tpid = u64(0x0081)  # 0x8100 as it lies in memory
@@ -157,7 +158,7 @@ def list_copies(
             out_push[n] = u64(0)
             if word & u64(PUSH):
                 tci = (word >> u64(TCI_SHIFT)) & u64(0xFFFF)
-                out_push[n] = tag_bytes(data, at, word, tci, image)
+                out_push[n] = tag_bytes(word, tci, image)
             n += u64(1)
         elif kind == u64(FLOODED):
             members = image[H_MEMBER_START] + low_of(word)
@@ -172,7 +173,10 @@ def list_copies(
                 out_strip[n] = strip
                 out_push[n] = u64(0)
                 if leaves_with_tag(target, word) != u64(0):
-                    out_push[n] = tag_bytes(data, at, word, egress_tci(word, target, image), image)
+                    out_push[n] = tag_bytes(word, egress_tci(word, target, image), image)
+                elif image[H_LEARNING] != u64(0):
+                    # Rule: behind an untagged copy, tagged ones have lost their DEI (Open vSwitch)
+                    word &= ~(u64(0x1000) << u64(TCI_SHIFT))
                 n += u64(1)
         elif n + u64(1) > room:
             break

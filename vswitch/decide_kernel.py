@@ -64,6 +64,7 @@ from vswitch.words_kernel import (
     TCI_SHIFT,
     TO_PRIORITY,
     TO_TAGGED,
+    TPID_BITS,
     TPID_SHIFT,
     UNICAST,
     VLAN_BITS,
@@ -194,7 +195,7 @@ def to_port(
     length = wirelen - ((word & u64(STRIP)) >> u64(16))
     limit = (target >> u64(LIMIT_SHIFT)) & u64(LIMIT_MAX)
     port = target & u64(0xFFFF)
-    unusual = (target & u64(TO_PRIORITY | DISCONNECTED)) | (word & u64(GROUP_BITS))
+    unusual = (target & u64(TO_PRIORITY | DISCONNECTED)) | (word & u64(GROUP_BITS | TPID_BITS))
     if unusual != u64(0) or port == in_port or length > limit:
         return to_unusual_port(data, start, wirelen, in_port, word, target, image)
     # bit 48 of the port word, TO_TAGGED, is bit 19 of the decision word, PUSH

@@ -15,6 +15,7 @@ from nic.drops import AdapterDrop
 from nic.reference import classify
 from pcaps.addresses import is_group, key_to_mac
 from pcaps.frames import Frame
+from vswitch.fdb import PlainLearned
 from vswitch.outcome import Copy, Drop, Outcome, Recorder, Step, port_text, unheard
 from vswitch.ports import Mirror, Network, Port, PortKind, VlanMode, reachable_vlans
 from vswitch.verdict import DropReason, Verdict
@@ -124,7 +125,7 @@ class ReferenceSwitch:
     def __init__(self, network: Network, adapter: Adapter | None = None) -> None:
         self.network = network
         self.adapter = adapter
-        self.secondary: dict[tuple[int, int], int] = {}
+        self.secondary = PlainLearned(network.fdb_size, 0)
         self.owners = {
             (vlan, port.mac): number
             for number, port in enumerate(network.ports)
@@ -264,7 +265,7 @@ class ReferenceSwitch:
                 text = f"The source is {owner}'s own address: counted, the table stays."
                 record(Step("policy", text, "local source from the uplink"))
         elif not port.spoof_guard and parsed.source != port.mac:
-            self.secondary[vlan, parsed.source] = in_port
+            self.secondary.put(vlan, parsed.source, in_port)
             text = f"{key_to_mac(parsed.source)} is now a secondary address of {port.name}."
             record(Step("policy", text, "spoofing allowed"))
 
@@ -272,11 +273,11 @@ class ReferenceSwitch:
         port = self.network.ports[in_port]
         address = f"({vlan}, {key_to_mac(destination)})"
         if (vlan, destination) in self.owners:
-            owner = self.owners[vlan, destination]
-            record(Step("table", f"{self.network.ports[owner].name} owns it.", "vNIC", address))
-            return owner
-        if (vlan, destination) in self.secondary:
-            owner = self.secondary[vlan, destination]
+            own = self.owners[vlan, destination]
+            record(Step("table", f"{self.network.ports[own].name} owns it.", "vNIC", address))
+            return own
+        owner = self.secondary.find(vlan, destination)
+        if owner is not None:
             name = self.network.ports[owner].name
             record(Step("table", f"{name} has sent with it.", "secondary address", address))
             return owner

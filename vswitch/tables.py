@@ -24,6 +24,7 @@ from vswitch.image_kernel import (
     H_FDB,
     H_FDB_SHIFT,
     H_GROUPS,
+    H_LEARNING,
     H_MEMBER_START,
     H_MIRROR_PORT,
     H_N_PORTS,
@@ -108,12 +109,12 @@ def _flags(port: Port, dialect: Dialect) -> int:
             flags |= F_CHECK_SOURCE
         if port.kind is not PortKind.UPLINK:
             flags |= F_SPOOF_GUARD if port.spoof_guard else F_LEARN_SECONDARY
+    elif port.vlan.mode in (VlanMode.ACCESS, VlanMode.DOT1Q_TUNNEL):
+        flags |= F_ALWAYS_UNTAGGED
     if port.mirror in (Mirror.INGRESS, Mirror.BOTH):
         flags |= F_MIRROR_INGRESS
     if port.mirror in (Mirror.EGRESS, Mirror.BOTH):
         flags |= F_MIRROR_EGRESS
-    if port.vlan.mode in (VlanMode.ACCESS, VlanMode.DOT1Q_TUNNEL):
-        flags |= F_ALWAYS_UNTAGGED
     return flags
 
 
@@ -219,6 +220,7 @@ def compile_image(network: Network, queue_owners: Sequence[int | None] = ()) -> 
     head[H_TPID0 : H_TPID0 + 3] = tpid_words(network.tag_types)
     head[H_UPLINK] = _number(network, PortKind.UPLINK)
     head[H_N_PORTS] = len(network.ports)
+    head[H_LEARNING] = network.dialect is Dialect.LEARNING
     head[H_SECONDARY] = int(np.any(image.ports[:, P_FLAGS] & F_LEARN_SECONDARY))
     head[H_MIRROR_PORT] = (
         NO_PORT if network.mirror_to is None else network.number_of(network.mirror_to)

@@ -12,7 +12,16 @@ from dataclasses import dataclass
 from nic.adapter import Adapter
 from pcaps.errors import BadInput
 from pcaps.frames import Frames
-from vswitch.ports import Mirror, Network, Port, PortKind, VlanMode, VlanSetting
+from vswitch.ports import (
+    Dialect,
+    Mirror,
+    Network,
+    Port,
+    PortKind,
+    StaticEntry,
+    VlanMode,
+    VlanSetting,
+)
 from vswitch.queues import give_queues
 
 VIDS = (10, 20, 30, 4094)
@@ -182,3 +191,73 @@ def random_world(seed: int, frames: int = 100) -> World:
     made = [random_frame(draw, network, port) for port in in_ports]
     batch = Frames.from_bytes([data for data, _ in made], wirelen=[size for _, size in made])
     return World(network, adapter, batch, in_ports)
+
+
+def _learning_setting(draw: random.Random) -> VlanSetting:
+    mode = draw.choices(
+        (
+            VlanMode.ACCESS,
+            VlanMode.TRUNK,
+            VlanMode.NATIVE_TAGGED,
+            VlanMode.NATIVE_UNTAGGED,
+            VlanMode.DOT1Q_TUNNEL,
+        ),
+        (4, 4, 2, 2, 1),
+    )[0]
+    allowed = (
+        None if draw.random() < 0.3 else frozenset(draw.sample((0, *VIDS), draw.randint(0, 5)))
+    )
+    if mode is VlanMode.TRUNK:
+        return VlanSetting(mode=mode, allowed=allowed)
+    vid = draw.choice(VIDS)
+    if mode is VlanMode.DOT1Q_TUNNEL:
+        cvlans = frozenset(draw.sample(VIDS, draw.randint(0, 2)))
+        return VlanSetting(
+            mode=mode, vid=vid, cvlans=cvlans, tunnel_tpid=draw.choice((0x8100, 0x88A8))
+        )
+    return VlanSetting(mode=mode, vid=vid, allowed=allowed)
+
+
+def random_learning_network(draw: random.Random) -> Network:
+    """Return a valid learning network of two to eight ports."""
+    ports = tuple(
+        Port(
+            name=f"p{number}",
+            vlan=_learning_setting(draw),
+            mtu=draw.choice(MTUS),
+            connected=draw.random() < 0.95,
+            isolated=draw.random() < 0.2,
+            keep_priority_tag=draw.random() < 0.2,
+            mirror=draw.choice(list(Mirror)) if draw.random() < 0.2 else Mirror.NONE,
+        )
+        for number in range(draw.randint(2, 8))
+    )
+    pinned = draw.sample(MACS, draw.randint(0, 2))
+    return Network(
+        ports=ports,
+        dialect=Dialect.LEARNING,
+        tpids=draw.choice((None, None, (0x8100, 0x88A8, 0x9100), (0x88A8, 0x8100))),
+        mirror_to=draw.choice(ports).name if draw.random() < 0.3 else None,
+        fdb_size=draw.choice((10, 8192)),
+        ageing_s=draw.choice((300, 0.001)),
+        static=tuple(
+            StaticEntry(port=draw.choice(ports).name, mac=mac, vlan=draw.choice((0, *VIDS)))
+            for mac in pinned
+        ),
+    )
+
+
+def random_learning_world(seed: int, frames: int = 100) -> World:
+    """Return a learning world: frames with times that mostly, not always, go forward."""
+    draw = random.Random(seed)
+    network = random_learning_network(draw)
+    in_ports = [draw.randrange(len(network.ports)) for _ in range(frames)]
+    made = [random_frame(draw, network, port) for port in in_ports]
+    now, times = 0, []
+    for _ in made:
+        now = max(0, now + draw.randint(-20_000, 100_000))
+        times.append(now)
+    batch = Frames.from_bytes(
+        [data for data, _ in made], wirelen=[size for _, size in made], ts_ns=times
+    )
+    return World(network, None, batch, in_ports)
