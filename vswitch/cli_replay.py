@@ -13,6 +13,9 @@ import click
 if TYPE_CHECKING:
     from vswitch.replay import Replay
 
+_FILE_WIDTH = 160
+"""Columns of a report that does not go to a terminal: nothing is cut there."""
+
 _EXAMPLES = """
 \b
 Examples:
@@ -145,6 +148,7 @@ def _show(done: Replay, show_all: bool) -> None:
 
     from vswitch import report
 
-    report.show(Console(), done.to_dict(), top=None if show_all else report.TOP)
+    width = None if sys.stdout.isatty() else _FILE_WIDTH
+    report.show(Console(width=width), done.to_dict(), top=None if show_all else report.TOP)
     if done.job.output is not None:
         tell(f"wrote {done.job.output}")

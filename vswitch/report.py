@@ -160,7 +160,7 @@ def verdict_legend(frames: dict[str, int]) -> Text:
         text.append(f"{_SHADES[verdict]} ", style)
         text.append(f"{verdict} {frames[verdict]:,} ")
         text.append(f"({share_text(frames[verdict], frames['in'])})   ", "dim")
-    return text
+    return text.append(f"{count_text(frames['copies'], 'copy')} left", "dim")
 
 
 def busiest_first(queues: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -130,7 +130,9 @@ def test_summary_holds_nothing_that_differs_from_run_to_run(tmp_path: Path) -> N
     assert not {"measured", "jobs"} & set(written)
 
 
-def test_first_drop_names_its_capture_and_its_number_through_all(small: str, tmp_path: Path) -> None:
+def test_first_drop_names_its_capture_and_its_number_through_all(
+    small: str, tmp_path: Path
+) -> None:
     (tmp_path / "d").write_bytes(classic([frame(7), b"\0" * 5]))
     done = replay(small, str(tmp_path / "d"))
     drop = done.first_drops()[0]
