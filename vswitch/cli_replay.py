@@ -98,7 +98,7 @@ def replay(show_all: bool, as_json: bool, **settings: Any) -> None:
     from pcaps.jit import announce_compilation
     from vswitch.replay import Job, run
 
-    with announce_compilation(tell), _progress() as progress:
+    with announce_compilation(tell), progress_bar() as progress:
         done = run(Job(**settings), tell=tell, progress=progress)
     _tell_about_captures(done)
     if as_json:
@@ -117,7 +117,7 @@ def tell(text: str) -> None:
 
 
 @contextmanager
-def _progress() -> Iterator[Callable[[str, int, int | None], None]]:
+def progress_bar() -> Iterator[Callable[[str, int, int | None], None]]:
     """Show a progress bar where standard error is a terminal."""
     if not sys.stderr.isatty():
         yield lambda _what, _behind, _size: None
