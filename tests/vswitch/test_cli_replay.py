@@ -87,6 +87,7 @@ def test_bad_input_is_left_to_the_shell() -> None:
         call("missing.pcap")
 
 
+@pytest.mark.whole_program
 @pytest.mark.parametrize(
     ("words", "says"),
     [
@@ -107,6 +108,7 @@ def test_bad_input_exits_with_2_one_sentence_and_no_traceback(
     assert done.stdout == b""
 
 
+@pytest.mark.whole_program
 def test_standard_input_is_kept_for_a_self_made_scenario() -> None:
     done = process("replay", "-", "--json", input=Path(OFFICE).read_bytes())
     facts = json.loads(done.stdout)
@@ -133,6 +135,7 @@ def test_progress_is_shown_on_a_terminal_only(monkeypatch: pytest.MonkeyPatch) -
         assert progress("deciding", 10, 100) is None
 
 
+@pytest.mark.whole_program
 def test_help_needs_neither_numba_nor_numpy() -> None:
     code = (
         "import sys; from vswitch.__main__ import main\n"
@@ -144,6 +147,7 @@ def test_help_needs_neither_numba_nor_numpy() -> None:
     assert b"Examples:" in done.stdout
 
 
+@pytest.mark.whole_program
 def test_a_replay_without_scenario_imports_neither_scapy_nor_pydantic() -> None:
     code = (
         f"import sys; from vswitch.__main__ import main\n"
@@ -154,6 +158,7 @@ def test_a_replay_without_scenario_imports_neither_scapy_nor_pydantic() -> None:
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.whole_program
 def test_neither_home_nor_cache_directory_is_needed(tmp_path: Path) -> None:
     environment = {**os.environ, "NUMBA_CACHE_DIR": "/proc/nowhere", "TMPDIR": str(tmp_path)}
     environment |= {"HOME": "/proc/nowhere", "XDG_CACHE_HOME": "/proc/nowhere"}
@@ -162,6 +167,7 @@ def test_neither_home_nor_cache_directory_is_needed(tmp_path: Path) -> None:
     assert b"compiling kernels" in done.stderr
 
 
+@pytest.mark.whole_program
 def test_ctrl_c_leaves_neither_files_nor_spooled_input(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "vswitch", "replay", "-", "-o", str(tmp_path / "out")]
     (tmp_path / "tmp").mkdir()
@@ -183,6 +189,7 @@ def test_ctrl_c_leaves_neither_files_nor_spooled_input(tmp_path: Path) -> None:
     assert list((tmp_path / "tmp").iterdir()) == []
 
 
+@pytest.mark.whole_program
 def test_a_full_disk_is_one_sentence_and_leaves_nothing(tmp_path: Path) -> None:
     call(OFFICE, "-o", str(tmp_path / "warm"))  # kernels are cached: their files must fit, too
 

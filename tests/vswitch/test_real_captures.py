@@ -25,6 +25,8 @@ if not MANIFEST.exists():
         allow_module_level=True,
     )
 
+pytestmark = pytest.mark.slow
+
 ENTRIES: list[dict[str, Any]] = json.loads(MANIFEST.read_text())
 NOT_ETHERNET = "35_linktype_sll2_not_ethernet.pcap"
 ETHERNET = [entry for entry in ENTRIES if entry["file"] != NOT_ETHERNET]
