@@ -256,6 +256,7 @@ class Capture:
             raise BadInput(f"a limit of {limit} frames: use 0 or more")
         self.strict, self.limit, self.chunk_frames = strict, limit, chunk_frames
         self._file, self.path = _open_file(source)
+        self._owned = isinstance(source, str | Path) and str(source) != "-"
         self._seekable = self._file.seekable()
         self._started = False
         try:
@@ -584,9 +585,14 @@ class Capture:
         return self._chunks()
 
     def close(self) -> None:
-        """Close the file; batches that were handed out stay valid."""
-        if self._file is not sys.stdin.buffer:
+        """Close the file, unless the caller opened it; batches that were handed out stay valid."""
+        if self._owned:
             self._file.close()
+
+    def __del__(self) -> None:
+        file = getattr(self, "_file", None)
+        if file is not None and self._owned:
+            file.close()
 
     def __enter__(self) -> Self:
         return self
