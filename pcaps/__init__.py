@@ -6,7 +6,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pcaps.capture import Capture, Damage, open
+    from pcaps.capture import Capture, open
+    from pcaps.damage import Damage
     from pcaps.errors import BadInput
     from pcaps.frames import Frame, Frames
 
@@ -15,7 +16,7 @@ __all__ = ["BadInput", "Capture", "Damage", "Frame", "Frames", "open"]
 _HOMES = {
     "BadInput": "pcaps.errors",
     "Capture": "pcaps.capture",
-    "Damage": "pcaps.capture",
+    "Damage": "pcaps.damage",
     "Frame": "pcaps.frames",
     "Frames": "pcaps.frames",
     "open": "pcaps.capture",

@@ -18,10 +18,12 @@ from typing import Any
 
 import numpy as np
 
-from pcaps.capture import MAX_COMMENTS, Capture, Damage
+from pcaps.capture import Capture
 from pcaps.capture import open as open_capture
 from pcaps.classic_writer import ClassicWriter
 from pcaps.copies import NO_COMMENT, Copies
+from pcaps.damage import Damage
+from pcaps.decoders import MAX_COMMENTS
 from pcaps.errors import BadInput
 from pcaps.formats import format_of, open_writer
 from pcaps.frames import Frames

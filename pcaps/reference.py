@@ -82,7 +82,8 @@ def classic_records(raw: bytes) -> tuple[list[Record], str | None]:
     nanosecond, header = magic == 0xA1B23C4D, 24 if magic == 0xA1B2CD34 else 16
     link = struct.unpack_from(order + "I", raw, 20)[0]
     fcs = (link >> 28) * 2 if link & 0x04000000 else 0
-    found, at = [], 24
+    found: list[Record] = []
+    at = 24
     while at < len(raw):
         if at + header > len(raw):
             return found, "cut"

@@ -35,6 +35,8 @@ class Summary:
         Frames with a wrong IPv4 header, or TCP/UDP/ICMPv6, checksum.
     vlans, destinations, tpids, sizes, protocols : Counter
         Frames by outer VID (None = untagged), destination, TPID, size class, protocol.
+    before_ns : int or None
+        Time of the last frame so far.
     """
 
     first_ns: int | None = None
@@ -49,7 +51,7 @@ class Summary:
     tpids: Counter[int] = field(default_factory=Counter)
     sizes: Counter[str] = field(default_factory=Counter)
     protocols: Counter[str] = field(default_factory=Counter)
-    _before_ns: int | None = None
+    before_ns: int | None = None
 
     def add(self, capture: Capture) -> None:
         """Add all frames of a capture."""
@@ -78,10 +80,10 @@ class Summary:
             int(times.min()), self.first_ns if self.first_ns is not None else 1 << 63
         )
         self.last_ns = max(int(times.max()), self.last_ns or 0)
-        if self._before_ns is not None and int(times[0]) < self._before_ns:
+        if self.before_ns is not None and int(times[0]) < self.before_ns:
             self.backwards += 1
         self.backwards += int(np.count_nonzero(np.diff(times) < 0))
-        self._before_ns = int(times[-1])
+        self.before_ns = int(times[-1])
 
     def _add_sizes(self, lengths: Any) -> None:
         for place, count in _count(np.searchsorted(SIZES, lengths)):

@@ -25,7 +25,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "pcaps"))
 from forge import mutate, random_classic, random_pcapng
 
 import pcaps
-from pcaps import capture as capture_module
+from pcaps import windows
 from pcaps.checksums import verify_checksums
 from pcaps.headers import parse_headers
 from pcaps.reference import classic_records, header_columns, pcapng_records
@@ -81,8 +81,8 @@ def fuzz(
     """Return (inputs, frames, crashes)."""
     inputs = frames = crashes = 0
     stop = time.monotonic() + seconds
-    before = capture_module.WINDOW_BYTES
-    capture_module.WINDOW_BYTES = 257
+    before = windows.WINDOW_BYTES
+    windows.WINDOW_BYTES = 257
     try:
         with tempfile.TemporaryDirectory() as folder:
             while time.monotonic() < stop and (most is None or inputs < most):
@@ -100,7 +100,7 @@ def fuzz(
                         keep.mkdir(parents=True, exist_ok=True)
                         (keep / f"crash-{seed}-{inputs}").write_bytes(raw)
     finally:
-        capture_module.WINDOW_BYTES = before
+        windows.WINDOW_BYTES = before
     return inputs, frames, crashes
 
 

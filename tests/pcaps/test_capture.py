@@ -26,7 +26,7 @@ from forge import (
 )
 
 import pcaps
-from pcaps import capture as capture_module
+from pcaps import windows
 from pcaps.errors import BadInput
 from pcaps.reference import Record, classic_records, pcapng_records
 
@@ -106,7 +106,7 @@ def test_cut_compressed_data_keeps_the_whole_frames(pack, tmp_path):
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_small_chunks_and_windows_give_the_same(name, tmp_path, monkeypatch):
-    monkeypatch.setattr(capture_module, "WINDOW_BYTES", 100)
+    monkeypatch.setattr(windows, "WINDOW_BYTES", 100)
     raw = FORMATS[name]
     assert records(opened(raw, tmp_path, chunk_frames=1)) == twin(raw)
     assert records(opened(gzip.compress(raw), tmp_path, chunk_frames=2)) == twin(raw)
@@ -279,7 +279,7 @@ def test_region_is_for_plain_whole_classic_captures_only(tmp_path):
 @pytest.mark.parametrize("make", [random_classic, random_pcapng])
 @pytest.mark.parametrize("part", range(4))
 def test_reader_equals_twin_on_damaged_captures(make, part, tmp_path, monkeypatch):
-    monkeypatch.setattr(capture_module, "WINDOW_BYTES", 257)
+    monkeypatch.setattr(windows, "WINDOW_BYTES", 257)
     for seed in range(part * 100, part * 100 + 100):
         draw = random.Random(seed)
         raw = make(draw)
