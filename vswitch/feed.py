@@ -9,6 +9,7 @@ Guarantees
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -69,7 +70,7 @@ class Feed:
     Raises
     ------
     BadInput
-        When standard input is named twice, or cannot be spooled.
+        When standard input is named twice, is closed, or cannot be spooled.
     """
 
     def __init__(
@@ -83,6 +84,8 @@ class Feed:
     ) -> None:
         if names.count("-") > 1:
             raise BadInput("standard input (-) can be read only once; name it once")
+        if "-" in names and sys.stdin is None:
+            raise BadInput("standard input is closed; name a capture file instead of -")
         self._names = list(names)
         self._twice, self._limit, self._strict, self._tell = twice, limit, strict, tell
         self._sources: list[_Source] = []

@@ -34,12 +34,11 @@ def reads_once(path: str) -> bool:
     Returns
     -------
     bool
-        True for standard input and pipes; False where nothing can be said.
+        True for pipes and terminals; False for files, also as standard input,
+        and where nothing can be said.
     """
-    if path == "-":
-        return True
     try:
-        mode = Path(path).stat().st_mode
+        mode = os.fstat(sys.stdin.fileno()).st_mode if path == "-" else Path(path).stat().st_mode
     except OSError:  # opening it will name the reason
         return False
     return stat.S_ISFIFO(mode) or stat.S_ISCHR(mode) or stat.S_ISSOCK(mode)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -113,3 +115,18 @@ def test_a_disagreement_is_loud_and_exits_with_1(
 def test_what_cannot_be_explained_is_one_sentence(words: list[str], says: str) -> None:
     with pytest.raises(BadInput, match=says):
         call(*words)
+
+
+@pytest.mark.whole_program
+def test_json_lines_are_answered_as_they_come(scenario: str) -> None:
+    command = [sys.executable, "-m", "vswitch", "explain", "-s", scenario, "--stdin"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as running:
+        assert running.stdin is not None
+        assert running.stdout is not None
+        for destination, verdict in (("020000000002", "unicast"), ("ffffffffffff", "flooded")):
+            frame = f"{destination}0200000000010800"
+            running.stdin.write(json.dumps({"port": "vm1", "frame": frame}).encode() + b"\n")
+            running.stdin.flush()
+            assert json.loads(running.stdout.readline())["verdict"] == verdict
+        running.stdin.close()
+        assert running.wait(60) == 0

@@ -23,6 +23,7 @@ from vswitch.cli_replay import replay
 from vswitch.outputs import IngressSide
 
 OFFICE = str(samples.path("office"))
+TWO_VMS = Path(__file__).resolve().parents[2] / "examples" / "scenarios" / "two-vms.toml"
 DAMAGED = str(samples.path("damaged"))
 
 
@@ -165,6 +166,23 @@ def test_neither_home_nor_cache_directory_is_needed(tmp_path: Path) -> None:
     done = process("replay", DAMAGED, "--json", env=environment)
     assert done.returncode == 0, done.stderr
     assert b"compiling kernels" in done.stderr
+
+
+@pytest.mark.whole_program
+def test_a_file_as_standard_input_needs_no_copy() -> None:
+    with Path(OFFICE).open("rb") as file:
+        done = process("replay", "-", "--json", stdin=file)
+    assert json.loads(done.stdout)["frames"]["in"] == 9827
+    assert done.stderr == b""
+
+
+@pytest.mark.whole_program
+@pytest.mark.parametrize("words", [[], ["-s", str(TWO_VMS)]])
+def test_a_closed_standard_input_is_one_sentence(words: list[str]) -> None:
+    done = process("replay", "-", *words, preexec_fn=lambda: os.close(0))
+    assert (done.returncode, done.stderr) == (
+        2, b"vswitch: standard input is closed; name a capture file instead of -\n",
+    )  # fmt: skip
 
 
 @pytest.mark.whole_program

@@ -6,12 +6,15 @@ import json
 import os
 import struct
 import threading
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from numba import config
 
+import pcaps
 from pcaps import samples
 from pcaps.errors import BadInput
 from vswitch.replay import SCHEMA, Job, Replay, run
@@ -271,3 +274,37 @@ def test_queues_for_a_switch_without_adapter_are_refused(small: str, tmp_path: P
     (tmp_path / "s.toml").write_text(SCENARIO.format(expect="").replace("external", "private"))
     with pytest.raises(BadInput, match="no adapter with VM queues"):
         replay(small, scenario=str(tmp_path / "s.toml"), queues=1)
+
+
+SCENARIOS = sorted(
+    path
+    for path in (Path(__file__).resolve().parents[2] / "examples" / "scenarios").glob("*.toml")
+    if path.name != "seven-mistakes.toml"
+)
+
+
+@pytest.mark.parametrize("path", SCENARIOS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_files_of_every_example_scenario_hold_what_the_summary_counts(
+    path: Path, jobs: int, tmp_path: Path
+) -> None:
+    if JIT_OFF and jobs > 1:
+        pytest.skip("in threads numpy speaks up about overflows that are meant")
+    done = replay(OFFICE, scenario=str(path), output=tmp_path, split=True, jobs=jobs)
+    written = pcaps.open(tmp_path / "queues.pcapng", strict=True)
+    counts: Counter[str] = Counter()
+    for frames in written:
+        for interface, n in enumerate(np.bincount(frames.interface).tolist()):
+            counts[written.interfaces[interface].name] += n
+    names = [interface.name for interface in written.interfaces]
+    assert counts[names[0]] == done.result.frames["in"]
+    for row in done.result.queues:
+        if row.vm != names[0]:
+            assert counts[row.vm] == row.frames + row.flooded_frames
+            split = pcaps.open(tmp_path / "vms" / f"{row.vm}.pcap")
+            assert sum(len(frames) for frames in split) == counts[row.vm]
+    left = sum(counts.values()) - counts[names[0]]
+    assert left == done.result.frames["copies"] + done.result.tally.mirrored
+    commented = [note for note in written.comments if note.where == "frame"]
+    most = 4096  # that a reader keeps
+    assert len(commented) == min(done.result.frames["dropped"], most)
