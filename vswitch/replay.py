@@ -21,11 +21,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pcaps.capture import Capture, Damage
+from pcaps.capture import Capture
+from pcaps.damage import Damage
 from pcaps.errors import BadInput
 from vswitch.feed import Feed
 from vswitch.lab import Lab, lab_of
-from vswitch.outputs import IngressSide, Outputs
+from vswitch.outputs import QUEUES_FILE, SPLIT_DIRECTORY, IngressSide, Outputs
 from vswitch.results import Measured, Result
 from vswitch.run import run_capture
 from vswitch.tally import Tally
@@ -242,6 +243,8 @@ class Replay:
             "mode": self.mode,
             "adapter_queues": adapter.num_queues if adapter is not None else 0,
             **counted,
+            "mirrored": self.result.tally.mirrored,
+            "local_source": self.result.tally.local_source,
             "first_drops": self.first_drops(),
             "failed_expectations": list(self.failed_expectations),
         }
@@ -298,6 +301,7 @@ def run(
         lab = lab_of(feed, job.scenario, mode=job.mode, queues=job.queues)
         outputs = None
         if job.output is not None:
+            _check_not_overwritten(job.captures, Path(job.output))
             outputs = stack.enter_context(
                 Outputs(
                     job.output, lab.switch.compiled, ingress=lab.single_port,
@@ -308,6 +312,16 @@ def run(
         if outputs is not None:
             outputs.write_summary(replay.summary())
     return replay
+
+
+def _check_not_overwritten(captures: Sequence[str], directory: Path) -> None:
+    """Raise :class:`BadInput` when an output file would replace a capture of the job."""
+    written = directory.resolve() / QUEUES_FILE
+    split = directory.resolve() / SPLIT_DIRECTORY
+    for name in captures:
+        path = Path(name).resolve()
+        if path == written or path.parent == split:
+            raise BadInput(f"{name} would be overwritten by the output; choose another directory")
 
 
 def _decide(

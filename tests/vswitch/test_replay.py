@@ -236,6 +236,44 @@ def test_what_cannot_be_read_is_one_sentence(
     assert not (tmp_path / "o").exists()
 
 
+def test_a_capture_is_never_overwritten_by_its_own_replay(small: str, tmp_path: Path) -> None:
+    replay(small, output=tmp_path / "o", split=True)
+    for name in ("queues.pcapng", "vms/vm1.pcap"):
+        before = (tmp_path / "o" / name).read_bytes()
+        with pytest.raises(BadInput, match="would be overwritten"):
+            replay(str(tmp_path / "o" / name), output=tmp_path / "o")
+        assert (tmp_path / "o" / name).read_bytes() == before
+
+
+MIRROR = """
+[scenario]
+profile = "2012"
+[[network]]
+name = "n"
+kind = "external"
+mirror_to = "watch"
+[[vm]]
+name = "seven"
+mac = "02:00:00:00:00:07"
+mirror = "egress"
+[[vm]]
+name = "watch"
+mac = "02:00:00:00:00:55"
+"""
+
+
+def test_mirrored_frames_are_counted_and_written_beside_the_copies(
+    small: str, tmp_path: Path
+) -> None:
+    (tmp_path / "s.toml").write_text(MIRROR)
+    done = replay(small, scenario=str(tmp_path / "s.toml"), output=tmp_path / "o", split=True)
+    facts = done.to_dict()
+    assert [facts["frames"][key] for key in ("in", "unicast", "flooded")] == [6, 3, 1]
+    assert facts["mirrored"] == 4  # what went to seven: three unicast frames and a broadcast
+    watched = pcaps.open(tmp_path / "o" / "vms" / "watch.pcap")
+    assert sum(len(frames) for frames in watched) == 1 + 4
+
+
 SCENARIO = """
 [scenario]
 name = "two"
