@@ -30,7 +30,7 @@ from vswitch.replay_kernel import (
     walk_loop,
 )
 from vswitch.tables import Image, compile_image
-from vswitch.tally import Stats, new_stats
+from vswitch.tally import Stats, new_stats, stats_words
 
 BATCH_FRAMES = 65536
 """Frames a loop decides before it comes back: 512 KB of decision words."""
@@ -107,6 +107,16 @@ class Workspace:
         self.wirelen = np.zeros(n, np.uint32)
         self.ts_ns = np.zeros(n, np.int64)
         self.interface = np.zeros(n, np.uint16)
+        self._stats = np.zeros(0, np.uint64)
+
+    def stats(self, network: Network) -> Stats:
+        """Return zeroed counters for a network, in the same place each time."""
+        wanted = stats_words(network)
+        if len(self._stats) != wanted:
+            self._stats = np.zeros(wanted, np.uint64)
+        else:
+            self._stats.fill(0)
+        return self._stats
 
 
 class Engine:
@@ -217,7 +227,7 @@ class Engine:
             Offset of the next record header.
         """
         compiled = self.compiled
-        stats = new_stats(compiled.network)
+        stats = space.stats(compiled.network)
         loop = walk_loop(compiled.mode, region.swapped, columns, ahead)
         done, following = loop(
             region.data, u64(offset), u64(stop), u64(region.end), u64(region.header_bytes),

@@ -60,7 +60,7 @@ def list_of(learned: Any, port: Any) -> Any:
     return learned[L_PORTS] + port * u64(PORT_LISTS)
 
 
-@kernel(_nrt=False)
+@kernel(forceinline=True, _nrt=False)
 def unlink(learned: Any, entry: Any) -> None:
     """Take an entry out of its port's list."""
     port = list_of(learned, learned[entry + u64(E_PORT)] & u64(0xFFFF))
@@ -77,7 +77,7 @@ def unlink(learned: Any, entry: Any) -> None:
     learned[port + u64(Q_COUNT)] -= u64(1)
 
 
-@kernel(_nrt=False)
+@kernel(forceinline=True, _nrt=False)
 def append(learned: Any, entry: Any, port: Any) -> None:
     """Put an entry behind the newest of a port's list."""
     place = list_of(learned, port)
@@ -134,7 +134,7 @@ def is_old(learned: Any, entry: Any) -> Any:
     return learned[L_CLOCK] - learned[entry + u64(E_SEEN)] >= learned[L_AGEING]
 
 
-@kernel(_nrt=False)
+@kernel(forceinline=True, _nrt=False)
 def learned_find(learned: Any, key: Any) -> Any:
     """Port that a key was learned on, NOT_FOUND when it was not or has aged out."""
     entry = learned[learned[L_SLOTS] + find_slot(learned, key)]
@@ -167,14 +167,8 @@ def make_room(learned: Any) -> None:
 
 
 @kernel(_nrt=False)
-def learned_put(learned: Any, key: Any, port: Any, now: Any) -> Any:
-    """Learn that a key is behind a port; return what that meant.
-
-    REFRESHED, NEW, MOVED (it was on another port), or KEPT_STATIC (a static
-    entry stays as it is). An aged-out entry counts as NEW.
-    """
-    learned_tick(learned, now)
-    slot = find_slot(learned, key)
+def put_unusual(learned: Any, key: Any, port: Any, slot: Any) -> Any:
+    """Learn a key that is not simply seen again on its port."""
     entry = learned[learned[L_SLOTS] + slot]
     if entry != u64(NOTHING):
         owner = learned[entry + u64(E_PORT)]
@@ -187,8 +181,6 @@ def learned_put(learned: Any, key: Any, port: Any, now: Any) -> Any:
             learned[L_EXPIRED] += u64(1)
             learned[L_LEARNED] += u64(1)
             return u64(NEW)
-        if owner == port:
-            return u64(REFRESHED)
         learned[L_MOVED] += u64(1)
         return u64(MOVED)
     if learned[L_USED] >= learned[L_SIZE]:
@@ -205,6 +197,27 @@ def learned_put(learned: Any, key: Any, port: Any, now: Any) -> Any:
     learned[L_LEARNED] += u64(1)
     append(learned, entry, port)
     return u64(NEW)
+
+
+@kernel(forceinline=True, _nrt=False)
+def learned_put(learned: Any, key: Any, port: Any, now: Any) -> Any:
+    """Learn that a key is behind a port; return what that meant.
+
+    REFRESHED, NEW, MOVED (it was on another port), or KEPT_STATIC (a static
+    entry stays as it is). An aged-out entry counts as NEW.
+    """
+    learned_tick(learned, now)
+    slot = find_slot(learned, key)
+    entry = learned[learned[L_SLOTS] + slot]
+    if entry != u64(NOTHING):
+        if learned[entry + u64(E_PORT)] == port and not is_old(learned, entry):
+            if learned[list_of(learned, port) + u64(Q_NEWEST)] == entry:
+                learned[entry + u64(E_SEEN)] = learned[L_CLOCK]
+            else:
+                unlink(learned, entry)
+                append(learned, entry, port)
+            return u64(REFRESHED)
+    return put_unusual(learned, key, port, slot)
 
 
 @kernel(_nrt=False)

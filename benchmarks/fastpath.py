@@ -1,0 +1,430 @@
+"""How fast the fast path is, as ratios to what was run beside it.
+
+    python benchmarks/fastpath.py                 all rows; writes docs/performance.md
+    python benchmarks/fastpath.py --only hot,cold --bytes 128MB --dry-run
+
+Terms of a ratio are run by turns, round by round; CPU time of the thread, and
+the median of the rounds. A row says floor, aim and what was seen; it never fails.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import os
+import platform
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numba import njit
+
+import pcaps
+from pcaps.quantities import parse_bytes
+from pcaps.sizes import SizeMix
+from pcaps.traffic import START_NS, TrafficPlan, synthesise, vm_mac
+from vswitch.engine import Engine, Workspace, prefetch_for
+from vswitch.ports import Dialect, Network, Port, PortKind, VlanMode, VlanSetting
+from vswitch.replay_kernel import walk_loop
+from vswitch.run import Ingress, run_capture
+from vswitch.tally import new_stats
+
+ROOT = Path(__file__).resolve().parents[1]
+u64 = np.uint64
+VMS, VLANS = 256, 8
+
+
+@dataclass
+class Row:
+    """One line of the table."""
+
+    work: str
+    floor: str
+    aim: str
+    seen: str
+    note: str = ""
+
+
+@njit(nogil=True)
+def stream_sum(words):
+    """Add up all words: the rate at which one core reads memory."""
+    total = np.uint64(0)
+    for i in range(words.size):
+        total += words[i]
+    return total
+
+
+def cpu(work: Callable[[], object]) -> float:
+    """CPU seconds of this thread that `work` takes."""
+    began = time.thread_time()
+    work()
+    return time.thread_time() - began
+
+
+def by_turns(rounds: int, *works: Callable[[], object]) -> list[float]:
+    """Median CPU seconds of each work, run by turns."""
+    for work in works:
+        work()
+    taken = [[cpu(work) for work in works] for _ in range(rounds)]
+    return [statistics.median(column) for column in zip(*taken, strict=True)]
+
+
+def network(vms: int = VMS, vlans: int = VLANS, dialect: Dialect = Dialect.HYPERV) -> Network:
+    """Return a host with one uplink and many VMs, as the traffic's plan numbers them."""
+    macs = vm_mac(np.arange(vms)).tolist()
+    learning = dialect is Dialect.LEARNING
+    trunk = VlanSetting(mode=VlanMode.TRUNK) if learning else VlanSetting()
+    uplink = Port(name="uplink", kind=PortKind.UPLINK, vlan=trunk, mtu=9000)
+    ports = (
+        Port(name=f"vm{n}", mac=macs[n], vlan=VlanSetting(vid=100 + n % vlans), mtu=9000)
+        for n in range(vms)
+    )
+    return Network(ports=(uplink, *ports), dialect=dialect)
+
+
+def capture_file(folder: Path, size: str, n_bytes: int, vms: int = VMS, vlans: int = VLANS) -> Path:
+    """Write a capture of about `n_bytes` of one size mix."""
+    path = folder / f"{size}-{n_bytes}-{vms}.pcap"
+    if not path.exists():
+        from pcaps.classic_writer import ClassicWriter
+
+        plan = TrafficPlan(sizes=SizeMix.parse(size), vms=vms, vlans=vlans, seed=1).filling(n_bytes)
+        with ClassicWriter(str(path)) as writer:
+            for frames in synthesise(plan, reuse=True):
+                writer.write(frames)
+    return path
+
+
+class Walker:
+    """The fused walk over a mapped capture in one call, and its C twin."""
+
+    def __init__(self, path: Path, net: Network) -> None:
+        self.engine = Engine(net)
+        self.capture = pcaps.open(path)
+        region = self.capture.region()
+        assert region is not None
+        self.region = region
+        self.ahead = prefetch_for(region, region.first)
+        self.frames = sum(len(frames) for frames in pcaps.open(path))
+        self.words = np.zeros(self.frames, np.uint64)
+        self.stats = new_stats(net)
+
+    def numba(self) -> None:
+        """Decide the whole region."""
+        compiled, region, none = self.engine.compiled, self.region, Workspace(columns=False)
+        walk_loop(compiled.mode, region.swapped, False, self.ahead)(
+            region.data, u64(region.first), u64(region.end), u64(region.end),
+            u64(region.header_bytes), region.nanosecond, u64(0), compiled.image, compiled.filters,
+            self.engine.learned.table, self.stats, self.words, none.start, none.caplen,
+            none.wirelen, none.ts_ns, u64(1),
+        )  # fmt: skip
+
+    def sum(self) -> None:
+        """Read the same bytes."""
+        size = self.region.data.size // 8 * 8
+        stream_sum(self.region.data[:size].view(np.uint64))
+
+    def c_twin(self, library: ctypes.CDLL) -> Callable[[], object]:
+        """Return the same work in C."""
+
+        def pointer(array: np.ndarray) -> ctypes.c_void_p:
+            return array.ctypes.data_as(ctypes.c_void_p)
+
+        arguments = (
+            pointer(self.region.data), ctypes.c_uint64(self.region.first),
+            ctypes.c_uint64(self.region.end), pointer(self.engine.compiled.image),
+            pointer(self.stats), pointer(self.words), ctypes.c_uint64(self.frames),
+            ctypes.c_int(self.ahead),
+        )  # fmt: skip
+        library.walk.restype = ctypes.c_uint64
+        return lambda: library.walk(*arguments)
+
+
+def build_twin(folder: Path) -> ctypes.CDLL | None:
+    """Compile the C twin, None without a compiler."""
+    if shutil.which("gcc") is None:
+        return None
+    library = folder / "twin.so"
+    source = ROOT / "benchmarks" / "twin.c"
+    flags = ["-O3", "-march=native", "-shared", "-fPIC"]
+    subprocess.run(["gcc", *flags, "-o", str(library), str(source)], check=True)
+    return ctypes.CDLL(str(library))
+
+
+def hot(folder: Path, options: argparse.Namespace) -> list[Row]:
+    """Frames that stay in the second-level cache."""
+    rows = []
+    library = build_twin(folder)
+    walker = Walker(capture_file(folder, "64", 640_000), network())
+    works = [walker.numba] + ([walker.c_twin(library)] if library else [])
+    inner = 50
+    loops = [lambda work=work: [work() for _ in range(inner)] for work in works]
+    times = by_turns(options.rounds, *loops)
+    rate = walker.frames * inner / times[0] / 1e6
+    ratio = f", {times[0] / times[1]:.2f}x the C twin's time" if library else ", no gcc"
+    rows.append(
+        Row("full decision, 64 B hot, 256 MAC x VLAN", "100 Mpps, <= 1.15x C", "160 Mpps, <= 1.0x",
+            f"{rate:.0f} Mpps{ratio}",
+            f"{walker.frames} frames, {1e3 / rate:.1f} ns each"),
+    )  # fmt: skip
+    many = Walker(capture_file(folder, "64", 640_000, 65_000, 8), network(65_000, 8))
+    (seconds,) = by_turns(options.rounds, lambda: [many.numba() for _ in range(inner)])
+    rows.append(Row("65 000 keys hot", "50 Mpps", "100 Mpps",
+                    f"{many.frames * inner / seconds / 1e6:.0f} Mpps"))  # fmt: skip
+    learning = Walker(capture_file(folder, "64", 640_000), network(dialect=Dialect.LEARNING))
+    for n, mac in enumerate(vm_mac(np.arange(VMS)).tolist()):
+        learning.engine.learned.put(100 + n % VLANS, mac, n + 1, START_NS)
+    plain, learned = by_turns(
+        options.rounds,
+        lambda: [walker.numba() for _ in range(inner)],
+        lambda: [learning.numba() for _ in range(inner)],
+    )
+    rows.append(Row("dialect learning, same frames", "-", "-",
+                    f"{learning.frames * inner / learned / 1e6:.0f} Mpps, "
+                    f"{learned / plain:.2f}x hyperv's time", "learns each source"))  # fmt: skip
+    return rows
+
+
+FLOORS = {
+    "64": (0.35, 0.5),
+    "imix": (0.4, 0.65),
+    "512": (0.6, 1.1),
+    "1518": (2, 6),
+    "9000": (20, 40),
+}
+
+
+def cold(folder: Path, options: argparse.Namespace) -> list[Row]:
+    """Frames streamed once from a mapped file, against adding up the same bytes."""
+    rows = []
+    for size, (floor, aim) in FLOORS.items():
+        walker = Walker(capture_file(folder, size, options.bytes), network())
+        summed, decided = by_turns(options.rounds, walker.sum, walker.numba)
+        per = decided / walker.frames * 1e9
+        rows.append(
+            Row(f"{size} B cold, against streaming" if size != "imix" else "IMIX cold, against streaming",
+                f"{floor}", f"{aim}", f"{summed / decided:.2f}",
+                f"{per:.1f} ns a frame; streaming {walker.region.data.size / summed / 1e9:.0f} GB/s"),
+        )  # fmt: skip
+    return rows
+
+
+def scatter(folder: Path, options: argparse.Namespace) -> list[Row]:
+    """Decide and copy into per-queue rings, tag stripped, cold; files are /dev/null-like."""
+    from pcaps.copies import Copies
+    from pcaps.split_writer import SplitWriter
+    from vswitch.copies import leaving
+
+    rows = []
+    for size in ("64", "imix", "1518"):
+        path = capture_file(folder, size, options.bytes)
+        walker = Walker(path, network(16, 8))
+        target = folder / "split"
+
+        def run(path: Path = path, target: Path = target) -> None:
+            shutil.rmtree(target, ignore_errors=True)
+            engine = Engine(network(16, 8))
+            with SplitWriter(str(target), [f"q{n}.pcap" for n in range(17)]) as writer:
+
+                def take(decided) -> None:  # type: ignore[no-untyped-def]
+                    for part in leaving(decided):
+                        writer.write(
+                            decided.frames, Copies(part.frame, part.port, part.strip, part.push)
+                        )
+
+                run_capture(engine, pcaps.open(path), Ingress("uplink"), take, columns=True)
+
+        summed, taken = by_turns(max(3, options.rounds // 3), walker.sum, run)
+        rows.append(Row(f"{size} to per-VM files (decide, strip, scatter, write)", "0.35", "0.6",
+                        f"{summed / taken:.2f} of streaming",
+                        f"{path.stat().st_size / taken / 1e9:.1f} GB/s of CPU time, files written"))  # fmt: skip
+    return rows
+
+
+def end_to_end(folder: Path, options: argparse.Namespace) -> list[Row]:
+    """The command itself, from file to queues.pcapng."""
+    path = capture_file(folder, "imix", 2 * options.bytes)
+    rows, walls, cpus = [], [], []
+    for _ in range(3):
+        out = folder / "out"
+        shutil.rmtree(out, ignore_errors=True)
+        before = os.times()
+        began = time.perf_counter()
+        command = [sys.executable, "-m", "vswitch", "replay", str(path), "-o", str(out), "--json"]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        walls.append(time.perf_counter() - began)
+        after = os.times()
+        cpus.append(
+            after.children_user
+            + after.children_system
+            - before.children_user
+            - before.children_system
+        )
+    size = path.stat().st_size
+    rows.append(Row("file to queues.pcapng, IMIX", "1 GB/s", "3 GB/s",
+                    f"{size / statistics.median(walls) / 1e9:.2f} GB/s wall, "
+                    f"{size / statistics.median(cpus) / 1e9:.2f} GB/s CPU",
+                    f"{size / 1e9:.2f} GB in, every frame written twice (ingress and queue)"))  # fmt: skip
+    shutil.rmtree(folder / "out", ignore_errors=True)
+    return rows
+
+
+def peers(folder: Path, options: argparse.Namespace) -> list[Row]:
+    """The same classification by other means in Python."""
+    import struct
+
+    path = capture_file(folder, "imix", 8_000_000)
+    raw = path.read_bytes()
+
+    def plain() -> dict[tuple[int, bytes], int]:
+        queues: dict[tuple[int, bytes], int] = {}
+        at = 24
+        unpack = struct.Struct("<IIII").unpack_from
+        while at < len(raw):
+            size = unpack(raw, at)[2]
+            vid = 0
+            if raw[at + 28 : at + 30] == b"\x81\0":
+                vid = int.from_bytes(raw[at + 30 : at + 32], "big") & 0xFFF
+            key = (vid, raw[at + 16 : at + 22])
+            queues[key] = queues.get(key, 0) + 1
+            at += 16 + size
+        return queues
+
+    def by_dpkt() -> None:
+        import dpkt
+
+        for _, data in dpkt.pcap.Reader(path.open("rb")):
+            dpkt.ethernet.Ethernet(data)
+
+    def by_scapy() -> None:
+        from scapy.utils import PcapReader
+
+        with PcapReader(str(path)) as reader:
+            for number, packet in enumerate(reader):
+                packet.dst  # noqa: B018
+                if number == 2000:
+                    break
+
+    walker = Walker(path, network())
+    frames = walker.frames
+    ours, dictionary = by_turns(options.rounds, lambda: [walker.numba() for _ in range(20)], plain)
+    ours /= 20 * frames
+    rows = [
+        Row("against dict + struct in Python", "50x", "100x", f"{dictionary / frames / ours:.0f}x")
+    ]
+    try:
+        rows.append(Row("against dpkt", "500x", "700x", f"{cpu(by_dpkt) / frames / ours:.0f}x"))
+    except ImportError:
+        rows.append(Row("against dpkt", "500x", "700x", "not installed"))
+    rows.append(Row("against scapy", "3000x", "10 000x", f"{cpu(by_scapy) / 2000 / ours:.0f}x"))
+    return rows
+
+
+def threads(folder: Path, options: argparse.Namespace) -> list[Row]:
+    """Two threads against one, by the clock on the wall."""
+    rows = []
+    for size in ("64", "imix"):
+        path = capture_file(folder, size, options.bytes)
+        walls: dict[int, list[float]] = {1: [], 2: []}
+        for _ in range(options.rounds):
+            for jobs, taken in walls.items():
+                engine = Engine(network())
+                began = time.perf_counter()
+                run_capture(engine, pcaps.open(path), Ingress("uplink"), lambda decided: None,
+                            jobs=jobs, columns=False)  # fmt: skip
+                taken.append(time.perf_counter() - began)
+        one, two = (statistics.median(walls[jobs]) for jobs in (1, 2))
+        rows.append(Row(f"2 threads against 1, {size} cold", "1.5x", "1.9x", f"{one / two:.2f}x"))
+    return rows
+
+
+def start_up(folder: Path, options: argparse.Namespace) -> list[Row]:
+    """CPU seconds of small commands, kernels cached."""
+    rows = []
+    sample = ROOT / "pcaps" / "samples" / "office.pcapng"
+    for label, words, floor, aim in (
+        ("vswitch --help", ["--help"], "0.15 s", "0.08 s"),
+        ("small capture, kernels cached", ["replay", str(sample), "--json"], "1.0 s", "0.5 s"),
+    ):
+        taken = []
+        for _ in range(6):
+            before = os.times()
+            subprocess.run(
+                [sys.executable, "-m", "vswitch", *words], check=True, stdout=subprocess.DEVNULL
+            )
+            after = os.times()
+            taken.append(
+                after.children_user
+                + after.children_system
+                - before.children_user
+                - before.children_system
+            )
+        rows.append(Row(label, floor, aim, f"{statistics.median(taken[1:]):.2f} s CPU"))
+    return rows
+
+
+PARTS = {"hot": hot, "cold": cold, "scatter": scatter, "end": end_to_end, "peers": peers,
+         "threads": threads, "start": start_up}  # fmt: skip
+
+
+def table(rows: list[Row]) -> str:
+    """Return the rows as a Markdown table."""
+    lines = ["| work | floor | aim | seen | about |", "|---|---|---|---|---|"]
+    lines += [
+        f"| {row.work} | {row.floor} | {row.aim} | **{row.seen}** | {row.note} |" for row in rows
+    ]
+    return "\n".join(lines)
+
+
+def machine() -> str:
+    """Return what the figures were measured on."""
+    names = [line.partition(":")[2].strip() for line in Path("/proc/cpuinfo").read_text().splitlines()
+             if line.startswith("model name")]  # fmt: skip
+    import numba
+
+    return (
+        f"{names[0] if names else platform.machine()}, {os.cpu_count()} logical processors, "
+        f"Linux {platform.release()}, Python {platform.python_version()}, numba {numba.__version__}, "
+        f"numpy {np.__version__}"
+    )
+
+
+def main() -> None:
+    """Run the parts, print the table, write it into docs/performance.md."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--only", default=",".join(PARTS), help=f"parts: {', '.join(PARTS)}")
+    parser.add_argument("--bytes", type=parse_bytes, default="512MB", help="size of cold captures")
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--folder", type=Path, help="where captures are made (default: temporary)")
+    parser.add_argument("--dry-run", action="store_true", help="do not write docs/performance.md")
+    options = parser.parse_args()
+    rows: list[Row] = []
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = options.folder or Path(temporary)
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in options.only.split(","):
+            print(f"== {name}", file=sys.stderr)
+            for row in PARTS[name](folder, options):
+                print(f"   {row.work}: {row.seen} (floor {row.floor}, aim {row.aim}) {row.note}")
+                rows.append(row)
+    if options.dry_run:
+        return
+    page = ROOT / "docs" / "performance.md"
+    text = page.read_text() if page.exists() else "# Performance\n\n<!-- table -->\n<!-- end -->\n"
+    head, _, rest = text.partition("<!-- table -->")
+    tail = rest.partition("<!-- end -->")[2]
+    body = f"\nMeasured on {machine()}; {options.bytes / 1e6:.0f} MB cold captures, median of {options.rounds} rounds.\n\n"
+    page.write_text(f"{head}<!-- table -->{body}{table(rows)}\n<!-- end -->{tail}")
+
+
+if __name__ == "__main__":
+    main()
