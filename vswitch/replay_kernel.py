@@ -198,7 +198,10 @@ def walk_loop(mode: int, swapped: bool, columns: bool, ahead: int) -> Any:
             if following == u64(0):
                 break
             if ahead == PREFETCH_STRIDE:
-                prefetch(data, offset + u64(16) * (following - offset))
+                # a record header and the frame's first 18 bytes often lie in two lines
+                guess = offset + u64(32) * (following - offset)
+                prefetch(data, guess)
+                prefetch(data, guess + u64(40))
             elif ahead == PREFETCH_LINES:
                 wanted = offset + u64(AHEAD)
                 while fetched < wanted:
