@@ -61,7 +61,7 @@ def leaving(decided: Decided) -> Iterator[Leaving]:
     first = 0
     while first < len(decided.words):
         following, n = list_copies(
-            frames.data, frames.start, frames.wirelen, in_ports, decided.words,
+            frames.data, frames.start, frames.caplen, frames.wirelen, in_ports, decided.words,
             decided.compiled.image, np.uint64(first),
             columns.frame, columns.port, columns.strip, columns.push,
         )  # fmt: skip

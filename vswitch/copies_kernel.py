@@ -11,23 +11,29 @@ from __future__ import annotations
 from typing import Any
 
 from pcaps.jit import kernel
-from pcaps.memory import u64
+from pcaps.memory import ld16, swap16, u64
 from vswitch.decide_kernel import (
     R_NO_DESTINATION,
     R_SAME_PORT,
     copy_reason,
     egress_tci,
     leaves_with_tag,
+    with_egress_tpid,
 )
 from vswitch.image_kernel import (
+    E_DROP,
     F_MIRROR_EGRESS,
     F_MIRROR_INGRESS,
+    F_TUNNEL,
     H_LEARNING,
     H_MEMBER_START,
     H_MIRROR_PORT,
     H_TPID0,
+    H_TPID1,
+    H_TPID2,
     NO_PORT,
     P_FLAGS,
+    P_ROW,
     port_field,
 )
 from vswitch.stats_kernel import (
@@ -52,6 +58,26 @@ from vswitch.words_kernel import (
 )
 
 
+@kernel(forceinline=True, _nrt=False)
+def takes_customer(data: Any, start: Any, caplen: Any, word: Any, target: Any, image: Any) -> Any:
+    """Tell whether flooding reaches a member as far as customers' VIDs go.
+
+    Rule: a tunnel port that lists customer VIDs emits only frames with one of them
+    behind the outer tag. Its ingress row says which they are.
+    """
+    port = low_of(target)
+    if port_field(image, port, P_FLAGS) & u64(F_TUNNEL) == u64(0):
+        return True
+    place = u64(12) + ((word & u64(STRIP)) >> u64(16))
+    if caplen < place + u64(4):
+        return False
+    tag_type = ld16(data, start + place)
+    if tag_type != image[H_TPID0] and tag_type != image[H_TPID1] and tag_type != image[H_TPID2]:
+        return False
+    vid = swap16(ld16(data, start + place + u64(2))) & u64(0xFFF)
+    return (image[port_field(image, port, P_ROW) + vid] & u64(E_DROP)) == u64(0)
+
+
 @kernel(_nrt=False)
 def settle(
     data: Any,
@@ -73,6 +99,8 @@ def settle(
         reason = copy_reason(data, start, wirelen, in_port, word, target, image)
         if reason == u64(R_SAME_PORT):
             continue
+        if not takes_customer(data, start, caplen, word, target, image):
+            continue
         port = u64(S_PORTS) + low_of(target) * u64(STAT_WORDS)
         if reason != u64(0):
             if first_reason == u64(0):
@@ -92,7 +120,9 @@ def settle(
 
 
 @kernel(_nrt=False)
-def is_mirrored(data: Any, start: Any, wirelen: Any, in_port: Any, word: Any, image: Any) -> Any:
+def is_mirrored(
+    data: Any, start: Any, caplen: Any, wirelen: Any, in_port: Any, word: Any, image: Any
+) -> Any:
     """Tell whether the mirror port gets a copy: once a frame, whatever the number of reasons."""
     if image[H_MIRROR_PORT] == u64(NO_PORT) or image[H_MIRROR_PORT] == in_port:
         return False
@@ -105,7 +135,9 @@ def is_mirrored(data: Any, start: Any, wirelen: Any, in_port: Any, word: Any, im
         for place in range(image[members], image[members + u64(1)]):
             target = image[u64(place)]
             if port_field(image, low_of(target), P_FLAGS) & u64(F_MIRROR_EGRESS):
-                if copy_reason(data, start, wirelen, in_port, word, target, image) == u64(0):
+                if copy_reason(data, start, wirelen, in_port, word, target, image) == u64(
+                    0
+                ) and takes_customer(data, start, caplen, word, target, image):
                     return True
     return False
 
@@ -124,6 +156,7 @@ def tag_bytes(word: Any, tci: Any, image: Any) -> Any:
 def list_copies(
     data: Any,
     start: Any,
+    caplen: Any,
     wirelen: Any,
     in_ports: Any,
     words: Any,
@@ -136,7 +169,7 @@ def list_copies(
 ) -> Any:
     """Write out the copies of frames ``first..`` of a batch, in frame order, members in port order.
 
-    start: int64[n]; wirelen: uint32[n]; in_ports: uint16[n]; words:
+    start: int64[n]; caplen, wirelen: uint32[n]; in_ports: uint16[n]; words:
     uint64[n], settled. Returns (next frame, copies written): stops before the
     first frame whose copies might not fit the output columns.
     """
@@ -168,19 +201,22 @@ def list_copies(
                 target = image[u64(place)]
                 if copy_reason(data, at, u64(wirelen[i]), in_port, word, target, image) != u64(0):
                     continue
+                if not takes_customer(data, at, u64(caplen[i]), word, target, image):
+                    continue
                 out_frame[n] = i
                 out_port[n] = low_of(target)
                 out_strip[n] = strip
                 out_push[n] = u64(0)
                 if leaves_with_tag(target, word) != u64(0):
-                    out_push[n] = tag_bytes(word, egress_tci(word, target, image), image)
+                    tci = egress_tci(word, target, image)
+                    out_push[n] = tag_bytes(with_egress_tpid(word, target), tci, image)
                 elif image[H_LEARNING] != u64(0):
                     # Rule: behind an untagged copy, tagged ones have lost their DEI (Open vSwitch)
                     word &= ~(u64(0x1000) << u64(TCI_SHIFT))
                 n += u64(1)
         elif n + u64(1) > room:
             break
-        if is_mirrored(data, at, u64(wirelen[i]), in_port, word, image):
+        if is_mirrored(data, at, u64(caplen[i]), u64(wirelen[i]), in_port, word, image):
             out_frame[n] = i
             out_port[n] = image[H_MIRROR_PORT]
             out_strip[n] = u64(0)

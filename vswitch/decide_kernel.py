@@ -140,6 +140,18 @@ def leaves_with_tag(target: Any, word: Any) -> Any:
 
 
 @kernel(forceinline=True, _nrt=False)
+def with_egress_tpid(word: Any, target: Any) -> Any:
+    """Decision word with the TPID that a copy to this port word leaves with.
+
+    Rule: a tag made to carry the priority alone is 0x8100; only VLAN 0 of a trunk
+    keeps the TPID that it came with (as Open vSwitch).
+    """
+    if target & u64(TO_PRIORITY) and word & u64(VLAN_BITS) != u64(0):
+        return word & ~u64(TPID_BITS)
+    return word
+
+
+@kernel(forceinline=True, _nrt=False)
 def copy_reason(
     data: Any, start: Any, wirelen: Any, in_port: Any, word: Any, target: Any, image: Any
 ) -> Any:
@@ -153,6 +165,7 @@ def copy_reason(
         return u64(R_ISOLATED)
     length = wirelen - ((word & u64(STRIP)) >> u64(16))
     limit = (target >> u64(LIMIT_SHIFT)) & u64(LIMIT_MAX)
+    word = with_egress_tpid(word, target)
     if over_limit(data, start, word, length, limit, leaves_with_tag(target, word)):
         return u64(R_OVER_MTU)
     return u64(0)
@@ -183,6 +196,7 @@ def to_unusual_port(
         return reason
     if leaves_with_tag(target, word) != u64(0):
         tci = egress_tci(word, target, image)
+        word = with_egress_tpid(word, target)
         word = (word & ~(u64(0xFFFF) << u64(TCI_SHIFT))) | (tci << u64(TCI_SHIFT)) | u64(PUSH)
     return word | (target & u64(0xFFFF)) | u64(UNICAST << KIND_SHIFT)
 

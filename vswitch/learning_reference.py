@@ -156,7 +156,8 @@ class LearningReference:
             elif setting.mode is VlanMode.TRUNK:
                 member = setting.carries(vlan)
             else:
-                member = vlan == setting.vid or setting.carries(vlan)
+                # Rule: a native port is never a member of VLAN 0, whatever its list says
+                member = vlan == setting.vid or (vlan != 0 and setting.carries(vlan))
             if member:
                 yield number, port
 
@@ -170,7 +171,7 @@ class LearningReference:
         record: Recorder,
     ) -> None:
         for number, port in self._members(inside.vlan):
-            if number == in_port:
+            if number == in_port or not self._takes_customer(port, frame, inside):
                 continue
             if any(not copy.push for copy in outcome.copies):
                 # Rule: behind an untagged copy, tagged ones have lost their DEI (as Open vSwitch)
@@ -188,6 +189,19 @@ class LearningReference:
             held = outcome.suppressed
             raise Drop(held[0][1] if held else DropReason.NO_DESTINATION)
         outcome.verdict = Verdict.FLOODED
+
+    def _takes_customer(self, port: Port, frame: Frame, inside: _Inside) -> bool:
+        """Tell whether flooding reaches a port as far as customers' VIDs go.
+
+        Rule: a tunnel port with `cvlans` emits only frames whose customer tag, the
+        one behind the outer tag, has one of those VIDs.
+        """
+        if port.vlan.mode is not VlanMode.DOT1Q_TUNNEL or not port.vlan.cvlans:
+            return True
+        tag = frame.data[16:20] if inside.strip else frame.data[12:16]
+        if len(tag) < 4 or int.from_bytes(tag[:2], "big") not in self.network.tag_types:
+            return False
+        return Tag.parse(tag).vid in port.vlan.cvlans
 
     def _copy(
         self, frame: Frame, parsed: Parsed, in_port: int, number: int, inside: _Inside
@@ -209,8 +223,10 @@ class LearningReference:
         if not bare:
             return tag
         # Rule: VLAN 0 of a trunk keeps its PCP in a VID 0 tag; other ports do so on request
-        keeps = mode is VlanMode.TRUNK or port.keep_priority_tag
-        return replace(tag, vid=0) if keeps and tag.pcp else None
+        if mode is VlanMode.TRUNK:
+            return replace(tag, vid=0) if tag.pcp else None
+        # Rule: a tag that only carries the priority is 0x8100
+        return replace(tag, tpid=0x8100, vid=0) if port.keep_priority_tag and tag.pcp else None
 
     def _text(self, copy: Copy) -> str:
         tag = f"with tag VID {Tag.parse(copy.push).vid}" if copy.push else "without a tag"

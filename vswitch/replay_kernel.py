@@ -86,13 +86,20 @@ def through_adapter(
 
 @kernel(forceinline=True, _nrt=False)
 def note_rare(
-    data: Any, start: Any, wirelen: Any, in_port: Any, word: Any, image: Any, stats: Any
+    data: Any,
+    start: Any,
+    caplen: Any,
+    wirelen: Any,
+    in_port: Any,
+    word: Any,
+    image: Any,
+    stats: Any,
 ) -> Any:
     """Count what few frames are: from a local source, mirrored."""
     if word & u64(LOCAL_SOURCE):
         stats[S_LOCAL_SOURCE] += u64(1)
     if image[H_MIRROR_PORT] != u64(NO_PORT):
-        if is_mirrored(data, start, wirelen, in_port, word, image):
+        if is_mirrored(data, start, caplen, wirelen, in_port, word, image):
             stats[S_MIRRORED] += u64(1)
 
 
@@ -142,7 +149,7 @@ def batch_loop(mode: int) -> Any:
                 word = decide(data, at, kept, length, in_port, u64(NOT_FOUND), image, learned)
             if kind_of(word) == u64(FLOODED):
                 word = settle(data, at, kept, length, in_port, word, image, stats)
-            note_rare(data, at, length, in_port, word, image, stats)
+            note_rare(data, at, kept, length, in_port, word, image, stats)
             count(stats, word, length, kept, number + i)
             words[i] = word
             wire += length
@@ -218,7 +225,7 @@ def walk_loop(mode: int, swapped: bool, columns: bool, ahead: int) -> Any:
                 word = decide(data, at, kept, length, in_port, u64(NOT_FOUND), image, learned)
             if kind_of(word) == u64(FLOODED):
                 word = settle(data, at, kept, length, in_port, word, image, stats)
-            note_rare(data, at, length, in_port, word, image, stats)
+            note_rare(data, at, kept, length, in_port, word, image, stats)
             count(stats, word, length, kept, number + i)
             words[i] = word
             if columns:

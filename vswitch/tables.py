@@ -20,6 +20,7 @@ from vswitch.image_kernel import (
     F_MIRROR_EGRESS,
     F_MIRROR_INGRESS,
     F_SPOOF_GUARD,
+    F_TUNNEL,
     F_UPLINK,
     H_FDB,
     H_FDB_SHIFT,
@@ -111,6 +112,8 @@ def _flags(port: Port, dialect: Dialect) -> int:
             flags |= F_SPOOF_GUARD if port.spoof_guard else F_LEARN_SECONDARY
     elif port.vlan.mode in (VlanMode.ACCESS, VlanMode.DOT1Q_TUNNEL):
         flags |= F_ALWAYS_UNTAGGED
+    if port.vlan.mode is VlanMode.DOT1Q_TUNNEL and port.vlan.cvlans:
+        flags |= F_TUNNEL
     if port.mirror in (Mirror.INGRESS, Mirror.BOTH):
         flags |= F_MIRROR_INGRESS
     if port.mirror in (Mirror.EGRESS, Mirror.BOTH):

@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from pcaps.errors import BadInput
 from vswitch.image_kernel import E_CHECK_INNER, E_DROP, E_PVID, ISOLATED_GROUP, NO_TAG, ROW_WORDS
-from vswitch.ports import VLANS, Network, Port, PortKind, VlanMode
+from vswitch.ports import VLANS, Network, Port, PortKind, VlanMode, VlanSetting
 from vswitch.verdict import DropReason
 from vswitch.words_kernel import (
     GROUP_SHIFT,
@@ -214,12 +214,22 @@ def learning_row(port: Port, network: Network, groups: dict[Group, int]) -> Row:
         return row
     native = setting.vid if setting.mode in NATIVES else 0
     for vid in ALL_VIDS:
-        if setting.carries(vid) or (native and vid == native):
+        if carries_learning(setting, vid):
             row[vid] = vid << TCI_SHIFT | STRIP | own
     if native or setting.carries(0):
         row[0] = native << TCI_SHIFT | STRIP | own
         row[NO_TAG] = native << TCI_SHIFT | own
     return row
+
+
+def carries_learning(setting: VlanSetting, vlan: int) -> bool:
+    """Tell whether a trunk or native port of dialect ``learning`` is a member of a VLAN.
+
+    Rule: a native port has its native VLAN, and VLAN 0 never (as Open vSwitch).
+    """
+    if setting.mode in NATIVES and vlan in (0, setting.vid):
+        return vlan == setting.vid
+    return setting.carries(vlan)
 
 
 def tpid_place(tpid: int, network: Network) -> int:
@@ -247,7 +257,7 @@ def learning_memberships(port: Port) -> Iterator[tuple[int, int]]:
         return
     native = learning_native(port)
     for vid in ALL_VIDS:
-        if setting.carries(vid) or (setting.mode in NATIVES and vid == setting.vid):
+        if carries_learning(setting, vid):
             yield vid, bare if vid == native else TO_TAGGED
 
 
