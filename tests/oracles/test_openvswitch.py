@@ -90,11 +90,12 @@ def comparable_frames(draw, network):
 
 
 def loses_customer_tag(source, port):
-    """A customer's tag at a port that sends the tunnel's VLAN without a tag."""
+    """Tell whether Open vSwitch takes a customer's tag off together with the tunnel's."""
     if source.vlan.mode is not VlanMode.DOT1Q_TUNNEL:
         return False
-    untagged = (VlanMode.ACCESS, VlanMode.NATIVE_UNTAGGED)
-    return port.vlan.mode in untagged and port.vlan.vid == source.vlan.vid
+    if port.vlan.mode is VlanMode.ACCESS:
+        return True
+    return port.vlan.mode is VlanMode.NATIVE_UNTAGGED and port.vlan.vid == source.vlan.vid
 
 
 def without_dei(frame):
