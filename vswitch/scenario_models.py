@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from pcaps.addresses import mac_to_key
+from pcaps.addresses import is_group, mac_to_key
 from pcaps.errors import BadInput
 from vswitch.ports import VLANS, Mirror, VlanMode
 
@@ -38,9 +38,12 @@ def _vid(given: Any) -> Any:
 
 def _mac(given: Any) -> Any:
     try:
-        return mac_to_key(str(given))
+        key = mac_to_key(str(given))
     except BadInput as error:
         raise ValueError(error.what) from None
+    if is_group(key):
+        raise ValueError(f"{given} is a group address; no port can own it")
+    return key
 
 
 Vid = Annotated[int, BeforeValidator(_vid)]
