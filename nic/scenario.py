@@ -7,37 +7,58 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from nic.adapter import Adapter
-from nic.profiles import Profile, preset_of
+from nic.profiles import PRESETS, Profile, preset_of
 from pcaps.errors import BadInput
 
 
 class NicSection(BaseModel):
-    """The adapter below the external network."""
+    """The adapter below the external network; with 16 VM queues where the section is left out."""
 
     model_config = ConfigDict(extra="forbid")
 
     vmq: bool | None = Field(
-        None, description="VM queues on or off; by default on where the section is given."
+        None, description="Whether there are VM queues; from profile r2 on, by default."
     )
-    preset: str | None = Field(None, description="Take queues and filters from a known adapter.")
-    queues: int | None = Field(None, ge=0, le=4096, description="VM queues besides queue 0.")
-    filters: int | None = Field(None, ge=0, description="Receive filters in all.")
+    preset: str | None = Field(
+        None,
+        description="Take queues and filters from a known adapter: " + ", ".join(PRESETS) + ".",
+    )
+    queues: int | None = Field(
+        None,
+        ge=0,
+        le=4096,
+        description="VM queues besides the default queue; the preset's, or 16, by default.",
+    )
+    filters: int | None = Field(
+        None,
+        ge=0,
+        description="Receive filters in all; the preset's, or as many as queues, by default.",
+    )
     vlan_filter: bool = Field(True, description="Whether it tests VIDs (*VMQVlanFiltering).")
     lookahead_split: bool = Field(
         True, description="Whether it splits frames (*VMQLookaheadSplit)."
     )
     jumbo_packet: int | None = Field(
         None, ge=1514, le=65535,
-        description="Longest frame with header (*JumboPacket); fits the uplink's MTU by default.",
+        description="Longest frame in bytes with its header, without tag (*JumboPacket); the uplink's MTU + 14 by default.",
     )  # fmt: skip
     nic_drop_vlan_mismatch: bool = Field(
-        False, description="Drop frames of a known MAC with another VLAN on board."
+        False,
+        description="Whether it drops frames of a known MAC with another VLAN, instead of the default queue taking them.",
     )
     queue_reassign: Literal["on_start", "immediate"] = Field(
-        "on_start", description="When a waiting vNIC takes a freed queue."
+        "on_start",
+        description="When a vNIC without a queue takes a freed one: at its next start, or at once.",
     )
-    base_cpu: int = Field(0, ge=0, le=63, description="Processor of the default queue.")
-    max_cpus: int = Field(4, ge=1, le=64, description="Processors that queues are spread over.")
+    base_cpu: int = Field(
+        0,
+        ge=0,
+        le=63,
+        description="Logical processor of the default queue; the VM queues follow round robin.",
+    )
+    max_cpus: int = Field(
+        4, ge=1, le=64, description="Logical processors that the queues are spread over."
+    )
 
     def build(self, profile: Profile, uplink_mtu: int | None) -> Adapter | None:
         """Return the adapter, None when it has no VM queues.

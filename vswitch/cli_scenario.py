@@ -1,4 +1,4 @@
-"""``vswitch scenario``: check, begin and show scenario files."""
+"""``vswitch scenario``: check, begin and show scenario files, and print their reference."""
 
 from __future__ import annotations
 
@@ -35,6 +35,13 @@ _SHOW = """
 Examples:
   vswitch scenario show lab.toml
   vswitch scenario show lab.toml --json | jq .adapter
+"""
+
+_REFERENCE = """
+\b
+Examples:
+  vswitch scenario reference
+  vswitch scenario reference > docs/scenario.md
 """
 
 _HEAD = """\
@@ -77,7 +84,7 @@ ingress = "uplink"      # where the frames of a capture come in; or a VM, or "so
 
 @click.group()
 def scenario() -> None:
-    """Check, begin and show scenario files."""
+    """Check, begin and show scenario files; print their reference."""
 
 
 @scenario.command(epilog=_CHECK)
@@ -206,6 +213,14 @@ def show(file: str, as_json: bool) -> None:
         switch.add(f"{len(network['ports'])} ports")
         console.print(tree)
         console.print(table)
+
+
+@scenario.command(epilog=_REFERENCE)
+def reference() -> None:
+    """Print every section and key of a scenario file, with type, default and meaning."""
+    from vswitch.scenario_reference import reference as text
+
+    click.echo(text(), nl=False)
 
 
 def describe(loaded: Scenario) -> dict[str, Any]:
