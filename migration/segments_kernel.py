@@ -228,7 +228,9 @@ def add_segments(
         row.flow = np.int32(found >> 1)
         row.session = 0
         row.length = np.int32(c[h.C_PAYLOAD_BYTES, i])
-        row.captured = np.int32(min(end - payload, c[h.C_PAYLOAD_BYTES, i]) if payload < end else u64(0))
+        row.captured = np.int32(
+            min(end - payload, c[h.C_PAYLOAD_BYTES, i]) if payload < end else u64(0)
+        )
         row.fresh = 0
         row.sequence = np.uint32(c[h.C_SEQUENCE, i])
         row.acknowledgment = np.uint32(c[h.C_ACKNOWLEDGEMENT, i])

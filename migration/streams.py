@@ -120,7 +120,7 @@ def rebuild(segments: Segments) -> Streams:
     opening = int(np.count_nonzero(rows["flags"] & (SYN | FIN | RST)))
     capacity = min(len(segments.flows) + opening, len(rows))
     sessions, sides = np.zeros(capacity, SESSION), np.zeros(2 * capacity, SIDE)
-    n = int(find_sessions_of_rows(rows, sessions, sides))
+    n = int(find_sessions_of_rows(rows, segments.flows, sessions, sides))
     sessions, sides = sessions[:n].copy(), sides[: 2 * n].copy()
     pieces = np.zeros(2 * int(np.count_nonzero(rows["length"])), PIECE)
     pieces = pieces[: int(find_pieces(rows, sessions, sides, pieces))].copy()

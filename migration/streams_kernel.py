@@ -320,7 +320,8 @@ def _measure_scale(me: Any, peer: Any, flight: Any) -> None:
 def _place(session: Any, sides: Any, number: Any, rows: Any, at_row: Any) -> None:
     """Give a segment its positions and its kind, and learn from it."""
     row = rows[at_row]
-    me, peer = sides[2 * number + row.side], sides[2 * number + 1 - row.side]
+    x = np.int64(row.side)
+    me, peer = sides[2 * number + x], sides[2 * number + 1 - x]
     row.session = number
     session.count += 1
     me.frames += 1
@@ -415,14 +416,20 @@ def _take_data(me: Any, peer: Any, rows: Any, at_row: Any, at: Any, ack_at: Any)
 
 
 @kernel
-def _finish(session: Any, sides: Any, number: Any, rows: Any) -> None:
-    """Decide who is the client, and count positions from the lowest one."""
+def _finish(session: Any, sides: Any, number: Any, rows: Any, flow: Any) -> None:
+    """Decide who is the client, and count positions from the lowest one.
+
+    Without a SYN the client is the end with a port from 1024 on when the other's is
+    lower; else the one that sent data first, else the one that sent anything first.
+    """
     if session.client == UNDECIDED:
         session.client = session.opener
         for at in range(session.first, session.first + session.count):
             if rows[at].kind == NEW:
                 session.client = rows[at].side
                 break
+        if (flow.port >= 1024) != (flow.peer_port >= 1024):
+            session.client = 0 if flow.port >= 1024 else 1
     for x in range(2):
         me = sides[2 * number + x]
         low = me.low
@@ -442,7 +449,7 @@ def _finish(session: Any, sides: Any, number: Any, rows: Any) -> None:
 
 
 @kernel
-def find_sessions_of_rows(rows: Any, sessions: Any, sides: Any) -> Any:
+def find_sessions_of_rows(rows: Any, flows: Any, sessions: Any, sides: Any) -> Any:
     """Walk `rows` (flow by flow), fill `sessions` and `sides`; return how many sessions.
 
     `sessions` has room for every flow, SYN, FIN and RST; `sides` for twice as many;
@@ -453,16 +460,17 @@ def find_sessions_of_rows(rows: Any, sessions: Any, sides: Any) -> Any:
         row = rows[at]
         fresh = at == 0 or rows[at - 1].flow != row.flow
         if not fresh:
-            me, peer = sides[2 * (n - 1) + row.side], sides[2 * (n - 1) + 1 - row.side]
+            x = 2 * (n - 1) + np.int64(row.side)
+            me, peer = sides[x], sides[x ^ 1]
             fresh = begins_session(sessions[n - 1], me, peer, row)
         if fresh:
             if n:
-                _finish(sessions[n - 1], sides, n - 1, rows)
+                _finish(sessions[n - 1], sides, n - 1, rows, flows[sessions[n - 1].flow])
             _open_session(sessions[n], sides, n, rows, at)
             n += 1
         _place(sessions[n - 1], sides, n - 1, rows, at)
     if n:
-        _finish(sessions[n - 1], sides, n - 1, rows)
+        _finish(sessions[n - 1], sides, n - 1, rows, flows[sessions[n - 1].flow])
     return n
 
 
