@@ -374,8 +374,8 @@ def _place(session: Any, sides: Any, number: Any, rows: Any, at_row: Any) -> Non
     me.window = row.window
     if not syn:
         me.top_window = max(me.top_window, np.int32(row.window))
-        if me.known != UNKNOWN and peer.known != UNKNOWN and (row.length or row.flags & ACK):
-            session.established |= np.uint8(me.spoke and peer.spoke)
+        if me.spoke and peer.spoke:
+            session.established = 1
     me.spoke = 1
 
 
@@ -493,7 +493,7 @@ def _paint(rows: Any, chosen: Any, pieces: Any, n: Any) -> Any:
     waiting = [np.int64(0) for _ in range(0)]
     first, k = n, 0
     at = np.int64(0)
-    while k < chosen.size or len(waiting):
+    while k < chosen.size or len(waiting) > 0:
         if len(waiting) == 0:
             at = max(at, rows[chosen[k]].at)
         while k < chosen.size and rows[chosen[k]].at <= at:

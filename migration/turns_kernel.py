@@ -92,7 +92,7 @@ def _handshake(rows: Any, session: Any, times: Any, timing: Any, opened: Any) ->
         return
     for k in range(session.count):
         row = rows[session.first + k]
-        if row.kind == STRAY or row.kind == RESET:
+        if row.kind >= RESET:
             continue
         by_client = row.side == session.client
         if row.flags & SYN:
@@ -125,7 +125,7 @@ def _shortest(rows: Any, session: Any, times: Any, client: Any, timing: Any) -> 
             if row.side != y:
                 if row.kind == NEW and end < 0:
                     end, since = row.at + row.length, times[k]
-                elif row.kind == RETRANSMISSION or row.kind == OUT_OF_ORDER:
+                elif OUT_OF_ORDER <= row.kind <= RETRANSMISSION:
                     end = np.int64(-1)
             elif end >= 0 and row.ack_at >= end:
                 best = times[k] - since if best < 0 else min(best, times[k] - since)
@@ -143,16 +143,18 @@ def _limits(
     """Tell of each segment whether the network had held it back."""
     acked, most = np.zeros(2, np.int64), np.zeros(2, np.int64)
     roomy, window = np.full(2, -(1 << 60), np.int64), np.full(2, 1 << 30, np.int64)
-    for x in range(2):
+    for end in range(2):
         # Rule: RFC 5681 section 3.1, no stack begins with less than two segments
-        side, peer = sides[2 * number + x], sides[2 * number + 1 - x]
-        largest = np.int64(side.largest)
-        most[x] = 2 * max(min(largest, np.int64(peer.mss)) if peer.mss else largest, 536)
+        side, peer = sides[2 * number + end], sides[2 * number + 1 - end]
+        largest: Any = np.int64(side.largest)
+        if peer.mss:
+            largest = min(largest, np.int64(peer.mss))
+        most[end] = 2 * max(largest, np.int64(536))
     for k in range(session.count):
         row = rows[session.first + k]
         x, limits[k] = np.int64(row.side), IDLE
         y = 1 - x
-        if row.kind == STRAY or row.kind == RESET:
+        if row.kind >= RESET:
             continue
         length = np.int64(row.length)
         if length or row.flags & FIN:
@@ -180,9 +182,7 @@ def scale_of(side: Any, peer: Any) -> Any:
     Rule: RFC 7323 section 2.2, only when both sides offered one. Where the SYNs were
     not seen: the smallest that explains the peer's flights, 7 where none tells.
     """
-    if side.syns and peer.syns:
-        return 0 if side.scale == NO_SCALE or peer.scale == NO_SCALE else np.int64(side.scale)
-    if side.syns and side.scale == NO_SCALE or peer.syns and peer.scale == NO_SCALE:
+    if (side.syns and side.scale == NO_SCALE) or (peer.syns and peer.scale == NO_SCALE):
         return 0
     if side.syns:
         return np.int64(side.scale)
