@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 import pytest
 
+from nic.drops import AdapterDrop
 from nic.profiles import PRESETS, PROFILES
 from nic.vmq import TRANSITIONS, QueueState
 from pcaps.damage import TELLS
@@ -177,8 +178,15 @@ def test_links_lead_somewhere(path):
 @pytest.mark.parametrize("path", DOCUMENTS, ids=name_of)
 def test_named_files_exist(path):
     folders = "|".join((*PACKAGES, "migration", "tests", "docs", "examples", "benchmarks"))
-    for named in re.findall(rf"`((?:{folders})/[\w./-]+)`", prose_of(path)):
-        assert (ROOT / named).exists(), named
+    for span in re.findall(r"`[^`\n]+`", prose_of(path)):
+        for named in re.findall(rf"(?<![\w/.])(?:{folders})/[\w./-]+", span):
+            assert (ROOT / named).exists(), named
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=name_of)
+def test_named_make_targets_exist(path):
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.M))
+    assert set(re.findall(r"`make ([a-z-]+)", path.read_text())) <= targets
 
 
 def rows_of(path, heading):
@@ -208,9 +216,11 @@ def test_scenario_reference_is_what_the_models_say():
     assert made == reference(), "make it again: vswitch scenario reference > docs/scenario.md"
 
 
-def test_drop_reasons_of_the_manual_are_those_of_the_code():
+def test_drop_reasons_of_the_manuals_are_those_of_the_code():
     rows = rows_of(ROOT / "vswitch" / "README.md", "## Verdicts and reasons")
     assert rows == [[f"`{reason.label}`", reason.sentence] for reason in DropReason]
+    rows = rows_of(ROOT / "nic" / "README.md", "## Drops on board")
+    assert rows == [[f"`{reason.label}`", reason.sentence] for reason in AdapterDrop]
 
 
 def test_life_cycle_of_the_manual_is_the_transition_table():
@@ -245,7 +255,8 @@ def test_kinds_of_damage_of_the_manual_are_those_of_the_code():
     assert rows == [[f"`{kind}`", sentence] for kind, sentence in TELLS.items()]
 
 
-def test_every_command_has_its_place_in_a_manual():
-    manuals = "".join((ROOT / name / "README.md").read_text() for name in ("pcaps", "vswitch"))
-    for command in COMMANDS:
-        assert f"vswitch {command} " in manuals or f"`{command}`" in manuals, command
+@pytest.mark.parametrize("command", COMMANDS)
+def test_manual_of_a_package_names_the_commands_that_it_brings(command):
+    package = COMMANDS[command][0].partition(".")[0]
+    manual = (ROOT / package / "README.md").read_text()
+    assert f"vswitch {command} " in manual or f"`{command}`" in manual
