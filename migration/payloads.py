@@ -45,7 +45,7 @@ class Payloads:
         """
         if self._buffers and _same(self._buffers[-1], buffer):
             return self._bases[-1]
-        self._close_file()
+        self.finish()
         self._bases.append(self._end)
         self._buffers.append(buffer)
         self._end += buffer.size
@@ -78,8 +78,8 @@ class Payloads:
         """Place that :meth:`append` will return next."""
         return self._end
 
-    def _close_file(self) -> None:
-        """Map what was written; further bytes go to a file of their own."""
+    def finish(self) -> None:
+        """Map what was written and close the file; further bytes go to a file of their own."""
         if self._file is None:
             return
         self._file.flush()
@@ -103,7 +103,7 @@ class Payloads:
         tuple of numpy.ndarray and int
             ``uint8[n_bytes]`` and its base.
         """
-        self._close_file()
+        self.finish()
         number = int(np.searchsorted(self._bases, place, side="right")) - 1
         return self._buffers[number], self._bases[number]
 

@@ -164,10 +164,14 @@ def read_segments(
     """
     store = Payloads() if payloads else None
     reader, fragments = _Reader(by_vlan, store), Fragments()
-    for frames in _batches(captures):
-        for part, offsets, joined in fragments.join(frames):
-            reader.add(part, reader.frames + 1 + offsets, joined=joined)
-        reader.frames += len(frames)
+    try:
+        for frames in _batches(captures):
+            for part, offsets, joined in fragments.join(frames):
+                reader.add(part, reader.frames + 1 + offsets, joined=joined)
+            reader.frames += len(frames)
+    finally:
+        if store is not None:
+            store.finish()
     counts = reader.counts
     return Segments(
         rows=reader.ordered(),

@@ -62,7 +62,7 @@ SIDE = np.dtype(
                 ("frames", "i4"),
                 ("syns", "i4"),
                 ("largest", "i4"),  # longest payload
-                ("window", "i4"),  # last window field
+                ("window", "i4"),  # last window field outside of SYNs, -1 = none
                 ("top_window", "i4"),  # largest window field outside of SYNs
                 ("first_window", "i4"),
                 ("last_ack", "i8"),  # last position that this side acknowledged, or NO_ACK
@@ -172,7 +172,7 @@ def begins_session(session: Any, me: Any, peer: Any, row: Any) -> Any:
 @kernel
 def _clear(side: Any) -> None:
     side.fin, side.doubtful, side.doubtful_row, side.doubtful_ack = -1, -1, -1, -1
-    side.last_ack = NO_ACK
+    side.last_ack, side.window = NO_ACK, -1
     side.scale = NO_SCALE
 
 
@@ -268,7 +268,7 @@ def _kind_without_data(me: Any, peer: Any, row: Any, at: Any, ack_at: Any) -> An
     if ack_at == NO_ACK or ack_at > peer.acked:
         return PURE_ACK
     if ack_at == peer.acked:
-        if row.window != me.window:
+        if me.window >= 0 and row.window != me.window:
             return WINDOW_UPDATE
         # Rule: RFC 5681 section 2, duplicate acknowledgment
         if peer.top > peer.acked:
@@ -298,7 +298,7 @@ def _believed(me: Any, peer: Any, rows: Any, at_row: Any, at: Any) -> Any:
         _confirm(me, rows)
     if at < 0 and (at < -FAR or me.known == SEEN):
         # the octet before the stream is the SYN's: a keep-alive of a silent sender shows it
-        return at == -1 and length == 1 and me.top == 0
+        return at == -1 and length == 1 and me.top == 0 and peer.spoke
     if rows[at_row].flags & FIN and at + length < me.top:
         return False
     return me.fin < 0 or at + length <= me.fin
@@ -371,8 +371,8 @@ def _place(session: Any, sides: Any, number: Any, rows: Any, at_row: Any) -> Non
     if ack_at != NO_ACK:
         peer.acked = max(peer.acked, ack_at)
         me.last_ack = ack_at
-    me.window = row.window
     if not syn:
+        me.window = row.window
         me.top_window = max(me.top_window, np.int32(row.window))
         if me.spoke and peer.spoke:
             session.established = 1
