@@ -11,7 +11,7 @@ import click
 from pcaps.errors import BadInput
 
 if TYPE_CHECKING:
-    from vswitch.ports import Network
+    from vswitch.ports import Network, Port
     from vswitch.scenario import Scenario
 
 _CHECK = """
@@ -46,7 +46,7 @@ Examples:
 
 _HEAD = """\
 # A scenario for 'vswitch replay -s' and 'vswitch explain -s'.
-# Every key is in docs/scenario.md; 'vswitch scenario check' finds mistakes.
+# 'vswitch scenario reference' prints every key, 'vswitch scenario check' finds mistakes.
 
 [scenario]
 name = "{name}"
@@ -259,7 +259,7 @@ def _describe_network(loaded: Scenario, network: Network) -> dict[str, Any]:
                 "name": port.name,
                 "kind": port.kind.value,
                 "mac": port.address,
-                "vlan": str(port.vlan),
+                "vlan": _carried(port),
                 "mtu": port.mtu,
                 "queue": queue,
                 "why_not": "" if queue is not None else why_no_queue(network, adapter, port),
@@ -274,3 +274,10 @@ def _describe_network(loaded: Scenario, network: Network) -> dict[str, Any]:
         "adapter": adapter.describe() if adapter is not None else None,
         "ports": ports,
     }
+
+
+def _carried(port: Port) -> str:
+    """Return the VLANs of a port; an uplink without a list carries all."""
+    if port.kind.value == "uplink" and port.vlan.allowed is None:
+        return "all" if port.vlan.untagged else "all tagged"
+    return str(port.vlan)

@@ -47,9 +47,25 @@ drops.over-mtu = 0
 frames.web = ">= 1000"
 ```
 
-`vswitch scenario init` begins one, `vswitch scenario check` finds all its mistakes at once, each with its line, and
-`vswitch scenario show` tells what it describes. `vswitch replay -s` and `vswitch explain -s` run on it; a replay exits with 1
-when an expectation does not hold. More files are in [examples/scenarios](../examples/scenarios).
+`vswitch replay -s FILE` and `vswitch explain -s FILE` run on it; a replay exits with 1 when an expectation does not hold. More
+files are in [examples/scenarios](../examples/scenarios).
+
+```sh
+vswitch scenario init -o lab.toml    # begins one; --from CAPTURE makes a VM for each destination
+vswitch scenario check lab.toml      # finds all mistakes at once
+vswitch scenario show lab.toml       # tells who is in which VLAN, and who gets a VM queue
+vswitch scenario reference           # prints this page
+```
+
+```console
+$ vswitch scenario check examples/scenarios/seven-mistakes.toml   # exits with 2
+vswitch: 7 problems in examples/scenarios/seven-mistakes.toml
+examples/scenarios/seven-mistakes.toml:4: scenario.profile: input should be 'r1', 'r2' or '2012'
+examples/scenarios/seven-mistakes.toml:7: nic.queues: input should be greater than or equal to 0
+...
+examples/scenarios/seven-mistakes.toml:25: vm[3].mut: there is no key 'mut'; did you mean 'mtu'?
+examples/scenarios/seven-mistakes.toml:29: vm[4].network: there is no network 'wan'; did you mean 'lan'?
+```
 
 Every section may be left out, and so may every key but those marked *required*. A section in single brackets comes once, one
 in double brackets as often as needed. An unknown section or key is a mistake. MAC addresses are written `00:15:5d:01:0a:03`
@@ -59,7 +75,7 @@ texts such as `"<= 3"`, `">= 10"`, `"> 0"`.
 What profiles and VLAN modes do, and the names of the drop reasons, are in [the switch's chapter](../vswitch/README.md); VM
 queues and filters in [the adapter's](../nic/README.md).
 
-This page is printed by `vswitch scenario reference`, from the models that check the file.
+The tables below are made from the models that check the file.
 """
 
 
