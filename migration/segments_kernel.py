@@ -1,5 +1,8 @@
 """TCP segments of a batch, compiled: one row a segment, and the number of its flow.
 
+Fields called `flags` and `size` are read as ``row["flags"]``: where kernels run as plain
+Python, ``row.flags`` is an attribute of numpy's own.
+
 A flow is a 5-tuple, within a VLAN or across all of them; both directions have
 one number. Nothing is read behind a frame's captured bytes; lengths come from the
 IP header, so neither padding nor a snap length changes them.
@@ -237,7 +240,7 @@ def add_segments(
         row.ts_value = 0
         row.vlan = np.uint32(vlan)
         row.window = np.uint16(c[h.C_WINDOW, i])
-        row.flags = np.uint16(flags)
+        row["flags"] = np.uint16(flags)
         row.mss, row.order = 0, 0
         row.scale, row.options = NO_SCALE, 0
         l3 = c[h.C_L3, i]

@@ -53,6 +53,9 @@ FLAGS = {
 PARTIAL = frozenset({"no-syn", "incomplete", "cut", "one-way"})
 """Flags of sessions that are used by choice: parts of them were not captured."""
 
+_TUNNELS = {0x8864: "PPPoE", 0x8847: "MPLS", 0x88E7: "MAC-in-MAC"}
+_KINDS = {0x0800: "IPv4", 0x86DD: "IPv6", 0x0806: "ARP", 0: "LLC", **_TUNNELS}
+
 _SEGMENT_SIZES = (536, 1220, 1448, 1460, 8948, 8960)
 
 
@@ -490,8 +493,9 @@ def _why_no_tcp(segments: Segments) -> str:
             f"none of the {segments.malformed + segments.unjoined} TCP frames has a whole TCP header "
             f"(cut, malformed, or single IP fragments); {advice}"
         )
-    names = {0x0800: "IPv4 without TCP", 0x86DD: "IPv6 without TCP", 0x0806: "ARP", 0: "LLC",
-             0x8864: "PPPoE, which is not looked into", 0x8847: "MPLS, which is not looked into"}  # fmt: skip
-    most = max(segments.ethertypes, key=lambda kind: segments.ethertypes[kind])
-    what = names.get(most, f"EtherType {most:#06x}")
-    return f"no TCP in {segments.frames} frames (most are {what}); {advice}"
+    kinds = sorted(segments.ethertypes.items(), key=lambda kind: -kind[1])
+    shown = ", ".join(
+        f"{count} {_KINDS.get(kind, f'EtherType {kind:#06x}')}" for kind, count in kinds[:3]
+    )
+    tunnels = " (not looked into)" if any(kind in _TUNNELS for kind, _ in kinds[:3]) else ""
+    return f"no TCP in {segments.frames} frames: {shown}{tunnels}; {advice}"

@@ -155,12 +155,15 @@ def begins_session(session: Any, me: Any, peer: Any, row: Any) -> Any:
     closed, in TIME-WAIT, never came to be, or has its window elsewhere.
     """
     closed = _closed(me, peer)
-    if not row.flags & SYN:
-        if not closed or row.flags & RST or me.known == UNKNOWN:
+    if not row["flags"] & SYN:
+        if not closed or row["flags"] & RST or me.known == UNKNOWN:
             return False
         return abs(position(me, row.sequence) - me.top) > allowance(me, peer)
     if me.known == UNKNOWN:
         return bool(peer.known == GUESSED and peer.spoke)
+    if row["flags"] & ACK and peer.known == GUESSED and peer.spoke:
+        if signed32(np.int64(row.acknowledgment) - 1 - np.int64(peer.isn)) != 0:
+            return True
     if row.sequence == me.isn:
         return False
     if closed or not session.established or row.ts_ns - session.last_ns > OLD_NS:
@@ -211,7 +214,7 @@ def _confirm(side: Any, rows: Any) -> None:
     side.low = min(side.low, row.at)
     side.top = max(side.top, row.at + row.length)
     side.largest = max(side.largest, row.length)
-    if row.flags & FIN and side.fin < 0:
+    if row["flags"] & FIN and side.fin < 0:
         side.fin = side.top
     side.doubtful, side.doubtful_row = -1, -1
 
@@ -224,7 +227,7 @@ def _take_syn(session: Any, me: Any, peer: Any, row: Any) -> None:
     me.mss, me.scale, me.order, me.options = row.mss, row.scale, row.order, row.options
     me.ttl, me.ts_first = row.ttl, row.ts_value
     me.first_window = row.window
-    if row.flags & ACK:
+    if row["flags"] & ACK:
         if peer.known != SEEN:
             _know(peer, (np.int64(row.acknowledgment) - 1) & 0xFFFFFFFF)
         if session.client == UNDECIDED:
@@ -239,7 +242,7 @@ def _take_syn(session: Any, me: Any, peer: Any, row: Any) -> None:
 @kernel
 def _take_ack(me: Any, peer: Any, rows: Any, row: Any) -> Any:
     """Return the position that a segment acknowledges, NO_ACK when there is none to believe."""
-    if not row.flags & ACK or peer.known == UNKNOWN:
+    if not row["flags"] & ACK or peer.known == UNKNOWN:
         return np.int64(NO_ACK)
     at = position(peer, row.acknowledgment)
     if at > max(peer.top, peer.acked) + allowance(peer, me):
@@ -299,7 +302,7 @@ def _believed(me: Any, peer: Any, rows: Any, at_row: Any, at: Any) -> Any:
     if at < 0 and (at < -FAR or me.known == SEEN):
         # the octet before the stream is the SYN's: a keep-alive of a silent sender shows it
         return at == -1 and length == 1 and me.top == 0 and peer.spoke
-    if rows[at_row].flags & FIN and at + length < me.top:
+    if rows[at_row]["flags"] & FIN and at + length < me.top:
         return False
     return me.fin < 0 or at + length <= me.fin
 
@@ -333,24 +336,24 @@ def _place(session: Any, sides: Any, number: Any, rows: Any, at_row: Any) -> Non
     session.fragmented |= row.joined
     if row.vlan != session.vlan:
         session.crosses = 1
-    if me.frames == 1 and not row.flags & SYN:
+    if me.frames == 1 and not row["flags"] & SYN:
         me.ttl, me.ts_first, me.first_window = row.ttl, row.ts_value, row.window
     me.seen_options |= row.options
-    syn, rst = row.flags & SYN, row.flags & RST
+    syn, rst = row["flags"] & SYN, row["flags"] & RST
     if syn:
         if me.known != UNKNOWN and row.sequence != me.isn:
             row.kind = STRAY
             row.ack_at = NO_ACK
             me.stray += 1
             return
-        again = me.syns > (1 if session.simultaneous and row.flags & ACK else 0)
+        again = me.syns > (1 if session.simultaneous and row["flags"] & ACK else 0)
         row.kind = RETRANSMISSION if again else OPENING
         if again and row.length == 0:
             me.retransmissions += 1
         _take_syn(session, me, peer, row)
     if me.known == UNKNOWN:
         _guess(me, row.sequence)
-    if row.flags & ACK and peer.known == UNKNOWN and not rst:
+    if row["flags"] & ACK and peer.known == UNKNOWN and not rst:
         _guess(peer, row.acknowledgment)
     ack_at = _take_ack(me, peer, rows, row)
     at = position(me, np.int64(row.sequence) + (1 if syn else 0))
@@ -374,7 +377,7 @@ def _place(session: Any, sides: Any, number: Any, rows: Any, at_row: Any) -> Non
     if not syn:
         me.window = row.window
         me.top_window = max(me.top_window, np.int32(row.window))
-        if me.spoke and peer.spoke:
+        if peer.spoke and (me.spoke or not (me.syns or peer.syns)):
             session.established = 1
     me.spoke = 1
 
@@ -382,9 +385,9 @@ def _place(session: Any, sides: Any, number: Any, rows: Any, at_row: Any) -> Non
 @kernel
 def _take_data(me: Any, peer: Any, rows: Any, at_row: Any, at: Any, ack_at: Any) -> None:
     row = rows[at_row]
-    length, fin = np.int64(row.length), row.flags & FIN
+    length, fin = np.int64(row.length), row["flags"] & FIN
     if length == 0 and not fin:
-        if not row.flags & SYN:
+        if not row["flags"] & SYN:
             row.kind = _kind_without_data(me, peer, row, at, ack_at)
             if row.kind == DUPLICATE_ACK:
                 me.duplicate_acks += 1
@@ -506,10 +509,14 @@ def _paint(rows: Any, chosen: Any, pieces: Any, n: Any) -> Any:
             continue
         if k < chosen.size:
             end = min(end, rows[chosen[k]].at)
-        if n > first and pieces[n - 1].row == owner and pieces[n - 1].at + pieces[n - 1].size == at:
-            pieces[n - 1].size += end - at
+        if (
+            n > first
+            and pieces[n - 1].row == owner
+            and pieces[n - 1].at + pieces[n - 1]["size"] == at
+        ):
+            pieces[n - 1]["size"] += end - at
         else:
-            pieces[n].at, pieces[n].size, pieces[n].row = at, end - at, owner
+            pieces[n].at, pieces[n]["size"], pieces[n].row = at, end - at, owner
             n += 1
         rows[owner].fresh += np.int32(end - at)
         at = end
@@ -524,19 +531,19 @@ def _measure(rows: Any, side: Any, peer: Any, pieces: Any) -> None:
         piece = pieces[k]
         side.lost += piece.at - at
         row = rows[piece.row]
-        side.cut += piece.size - max(
-            np.int64(0), min(piece.size, row.at + np.int64(row.captured) - piece.at)
+        side.cut += piece["size"] - max(
+            np.int64(0), min(piece["size"], row.at + np.int64(row.captured) - piece.at)
         )
-        at = piece.at + piece.size
+        at = piece.at + piece["size"]
     if side.fin >= 0:
-        side.size = side.fin
+        side["size"] = side.fin
     elif side.acked == at + 1 and peer.fin >= 0:
         # one number acknowledged behind the last byte, at the close: a FIN that was not captured
-        side.size = at
+        side["size"] = at
         side.fin = at
     else:
-        side.size = max(at, side.acked)
-    side.lost += side.size - at
+        side["size"] = max(at, side.acked)
+    side.lost += side["size"] - at
 
 
 @kernel
@@ -589,7 +596,7 @@ def gather(pieces: Any, rows: Any, first: Any, n: Any, data: Any, base: Any, to:
         piece = pieces[k]
         row = rows[piece.row]
         skip = piece.at - row.at
-        size = min(piece.size, np.int64(row.captured) - skip)
+        size = min(piece["size"], np.int64(row.captured) - skip)
         place = row.place + skip - base
         if size <= 0 or row.place < base or place + size > data.size:
             continue

@@ -119,6 +119,9 @@ class Connection:
             return abs(me.position(row["sequence"]) - me.top) > self.reach(x)
         if me.isn is None:
             return peer.isn is not None and peer.guessed and peer.spoke
+        if row["flags"] & ACK and peer.isn is not None and peer.guessed and peer.spoke:
+            if (row["acknowledgment"] - 1) % 2**32 != peer.isn:
+                return True
         if row["sequence"] == me.isn:
             return False
         long_ago = row["ts_ns"] - self.rows[-1]["ts_ns"] > OLD_NS
@@ -163,7 +166,7 @@ class Connection:
         if not flags & SYN:
             me.window = row["window"]
             me.top_window = max(me.top_window, row["window"])
-            self.established |= me.spoke and peer.spoke
+            self.established |= peer.spoke and (me.spoke or me.syns + peer.syns == 0)
         me.spoke = True
 
     def _take_syn(self, row: Row, x: int) -> None:

