@@ -29,15 +29,18 @@ class _Packet:
         self.head = b""
         self.pieces: dict[int, bytes] = {}
         self.size: int | None = None
+        self.received = 0
 
     def add(self, offset: int, piece: bytes, more: bool) -> None:
-        self.pieces.setdefault(offset, piece)
+        if offset not in self.pieces:
+            self.pieces[offset] = piece
+            self.received += len(piece)
         if not more:
             self.size = offset + len(piece)
 
     def whole(self) -> bytes | None:
         """Return the joined payload, or None while something is missing."""
-        if self.size is None or not self.head:
+        if self.size is None or not self.head or self.received < self.size:
             return None
         joined = b""
         for offset in sorted(self.pieces):

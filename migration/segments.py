@@ -39,6 +39,10 @@ if TYPE_CHECKING:
     from pcaps.capture import Capture
 
 
+_TUNNELS = {0x8864: "PPPoE", 0x8847: "MPLS", 0x88E7: "MAC-in-MAC"}
+_KINDS = {0x0800: "IPv4", 0x86DD: "IPv6", 0x0806: "ARP", 0: "LLC", **_TUNNELS}
+
+
 @dataclass(frozen=True, eq=False)
 class Segments:
     """TCP segments of captures.
@@ -72,6 +76,29 @@ class Segments:
     unjoined: int
     ethertypes: dict[int, int]
     by_vlan: bool
+
+    def why_no_tcp(self) -> str:
+        """Return the sentence that says what the captures hold instead of TCP.
+
+        Returns
+        -------
+        str
+            One sentence, without a full stop.
+        """
+        advice = "give a capture of TCP connections"
+        if not self.frames:
+            return f"the captures hold no frame, so no TCP session; {advice}"
+        if self.malformed or self.unjoined:
+            return (
+                f"none of the {self.malformed + self.unjoined} TCP frames has a whole TCP header "
+                f"(cut, malformed, or single IP fragments); {advice}"
+            )
+        kinds = sorted(self.ethertypes.items(), key=lambda kind: -kind[1])
+        shown = ", ".join(
+            f"{count} {_KINDS.get(kind, f'EtherType {kind:#06x}')}" for kind, count in kinds[:3]
+        )
+        tunnels = " (not looked into)" if any(kind in _TUNNELS for kind, _ in kinds[:3]) else ""
+        return f"no TCP in {self.frames} frames: {shown}{tunnels}; {advice}"
 
 
 class _Reader:

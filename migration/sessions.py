@@ -23,6 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from migration.fingerprint import guess_stack
+from migration.marks import PARTIAL, Marks
 from migration.segments import Segments, read_segments
 from migration.segments_kernel import HAS_SACK, HAS_TIMESTAMPS, NO_SCALE
 from migration.streams import Streams, rebuild
@@ -32,29 +33,6 @@ from pcaps.capture import Capture
 from pcaps.capture import open as open_capture
 from pcaps.errors import BadInput
 from pcaps.frames import Frames
-
-FLAGS = {
-    "no-syn": "the capture begins behind the handshake, or lost a part of it",
-    "incomplete": "bytes were acknowledged or passed that the capture does not show",
-    "cut": "the capture cut payload off (snap length)",
-    "fragmented": "segments came in IP fragments, which were joined",
-    "open": "neither closed by both ends nor reset",
-    "reset": "ended by RST",
-    "refused": "the SYN was answered by RST",
-    "unanswered": "the SYN was not answered",
-    "one-way": "only one direction was captured",
-    "crosses-vlans": "frames of more than one VLAN",
-    "simultaneous-open": "both ends sent a SYN",
-    "backward-time": "frames are earlier than the one before them",
-    "stray": "segments whose numbers cannot be of this connection were left out",
-}
-"""What a session may be marked by, a sentence each."""
-
-PARTIAL = frozenset({"no-syn", "incomplete", "cut", "one-way"})
-"""Flags of sessions that are used by choice: parts of them were not captured."""
-
-_TUNNELS = {0x8864: "PPPoE", 0x8847: "MPLS", 0x88E7: "MAC-in-MAC"}
-_KINDS = {0x0800: "IPv4", 0x86DD: "IPv6", 0x0806: "ARP", 0: "LLC", **_TUNNELS}
 
 _SEGMENT_SIZES = (536, 1220, 1448, 1460, 8948, 8960)
 
@@ -159,7 +137,7 @@ class Session:
     turns : numpy.ndarray
         ``TURN[n]``, see :data:`migration.turns_kernel.TURN`.
     flags : frozenset of str
-        Of :data:`FLAGS`.
+        Of :data:`migration.marks.FLAGS`.
     established : bool
         Whether both ends spoke behind the handshake.
     client_rtt_ns, server_rtt_ns : int or None
@@ -238,6 +216,7 @@ class Sessions:
 
     def __init__(self, streams: Streams, turns: Turns, default_rtt_ns: int) -> None:
         self.streams, self._turns, self._default_rtt_ns = streams, turns, default_rtt_ns
+        self._marks = Marks(streams)
 
     @property
     def segments(self) -> Segments:
@@ -273,7 +252,7 @@ class Sessions:
             start_ns=about["start_ns"],
             end_ns=about["end_ns"],
             turns=self._turns.of(row),
-            flags=frozenset(self._flags(row, about, ends)),
+            flags=self._marks.of(row, about, ends),
             established=bool(about["established"]),
             client_rtt_ns=halves[0],
             server_rtt_ns=halves[1],
@@ -361,57 +340,6 @@ class Sessions:
         own = self.segments.rows[about["first"] : about["first"] + about["count"]]
         return int(np.count_nonzero((own["side"] == x) & (own["length"] > mss)))
 
-    def _flags(self, row: int, about: Any, ends: Any) -> Iterator[str]:
-        client, server = ends[about["client"]], ends[1 - about["client"]]
-        silent = client["frames"] == 0 or server["frames"] == 0
-        opening = client["syns"] and not about["established"]
-        if opening and silent and client["frames"] == client["syns"]:
-            yield "unanswered"
-        elif opening and not silent:
-            if server["reset"] and not server["syns"]:
-                yield "refused"
-        elif silent:
-            yield "one-way"
-        elif not (client["syns"] and server["syns"]):
-            yield "no-syn"
-        if any(side["lost"] for side in ends):
-            yield "incomplete"
-        if any(side["cut"] for side in ends):
-            yield "cut"
-        if any(side["reset"] for side in ends):
-            yield "reset"
-        elif any(side["fin"] < 0 for side in ends):
-            yield "open"
-        if any(side["stray"] for side in ends):
-            yield "stray"
-        if about["crosses"] or (silent and self._other_vlan(row)):
-            yield "crosses-vlans"
-        for name in ("fragmented", "backward"):
-            if about[name]:
-                yield "backward-time" if name == "backward" else name
-        if about["simultaneous"]:
-            yield "simultaneous-open"
-
-    @cached_property
-    def _tuples(self) -> dict[Any, set[tuple[int, bool]]]:
-        """For each 5-tuple: in which VLAN, and whether its lower end, sent frames."""
-        found: dict[Any, set[tuple[int, bool]]] = {}
-        sides = self.streams.sides
-        for row, about in enumerate(self.streams.sessions):
-            key, swapped = _tuple_of(self.segments.flows[about["flow"]])
-            for x in range(2):
-                if sides[2 * row + x]["frames"]:
-                    found.setdefault(key, set()).add((int(about["vlan"]), bool(x) ^ swapped))
-        return found
-
-    def _other_vlan(self, row: int) -> bool:
-        """Tell whether the other direction of a one-way session is in another VLAN."""
-        about = self.streams.sessions[row]
-        key, swapped = _tuple_of(self.segments.flows[about["flow"]])
-        sent = bool(self.streams.sides[2 * row]["frames"] == 0) ^ swapped
-        vlan = int(about["vlan"])
-        return any(other != vlan and lower != sent for other, lower in self._tuples[key])
-
 
 def _record(rows: npt.NDArray[np.void], number: int) -> dict[str, Any]:
     """Return a row as Python values by name."""
@@ -431,13 +359,6 @@ def _mss(side: Any, peer: Any, version: int) -> int:
         if longest > size and longest % size == 0:
             return size
     return next((size for size in _SEGMENT_SIZES if longest <= size), 1460)
-
-
-def _tuple_of(flow: Any) -> tuple[Any, bool]:
-    """Return a 5-tuple without VLAN or direction, and whether its ends were swapped for that."""
-    one = (int(flow["high"]), int(flow["low"]), int(flow["port"]))
-    other = (int(flow["peer_high"]), int(flow["peer_low"]), int(flow["peer_port"]))
-    return (min(one, other), max(one, other), int(flow["version"])), one > other
 
 
 def find_sessions(
@@ -479,23 +400,6 @@ def find_sessions(
         )
         segments = read_segments(sources, by_vlan=by_vlan, payloads=payloads)
     if not len(segments.rows):
-        raise BadInput(_why_no_tcp(segments))
+        raise BadInput(segments.why_no_tcp())
     streams = rebuild(segments)
     return Sessions(streams, turns_of(streams, default_rtt_ns=default_rtt_ns), default_rtt_ns)
-
-
-def _why_no_tcp(segments: Segments) -> str:
-    advice = "give a capture of TCP connections"
-    if not segments.frames:
-        return f"the captures hold no frame, so no TCP session; {advice}"
-    if segments.malformed or segments.unjoined:
-        return (
-            f"none of the {segments.malformed + segments.unjoined} TCP frames has a whole TCP header "
-            f"(cut, malformed, or single IP fragments); {advice}"
-        )
-    kinds = sorted(segments.ethertypes.items(), key=lambda kind: -kind[1])
-    shown = ", ".join(
-        f"{count} {_KINDS.get(kind, f'EtherType {kind:#06x}')}" for kind, count in kinds[:3]
-    )
-    tunnels = " (not looked into)" if any(kind in _TUNNELS for kind, _ in kinds[:3]) else ""
-    return f"no TCP in {segments.frames} frames: {shown}{tunnels}; {advice}"

@@ -6,7 +6,8 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from migration.sessions import FLAGS, PARTIAL, Session, Sessions, Side
+from migration.marks import FLAGS, PARTIAL
+from migration.sessions import Session, Sessions, Side
 from pcaps.addresses import key_to_mac
 
 if TYPE_CHECKING:

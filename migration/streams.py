@@ -21,18 +21,9 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
+from migration.pieces_kernel import PIECE, find_pieces, gather
 from migration.segments import Segments
-from migration.streams_kernel import (
-    FIN,
-    PIECE,
-    RST,
-    SESSION,
-    SIDE,
-    SYN,
-    find_pieces,
-    find_sessions_of_rows,
-    gather,
-)
+from migration.streams_kernel import FIN, RST, SESSION, SIDE, SYN, find_sessions_of_rows
 
 
 @dataclass(frozen=True, eq=False)

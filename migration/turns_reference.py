@@ -176,7 +176,7 @@ class SlowTurns:
         peer = 1 - x
         if need > self.sides[peer]["size"]:
             k = self._fin(peer)
-            return self.times[-1] if k is None else self.times[k]
+            return int(self.times[-1 if k is None else k])
         if need <= 0:
             return 0
         latest = 0
@@ -231,11 +231,11 @@ class SlowTurns:
                 found.append([who, WRITE, need, 0, 0, now])
             found[-1][4] += me["size"] - end
         if me["fin"] >= 0:
-            k = self._fin(x)
+            last = self._fin(x)
             at, idle, earlier = now, False, need
-            if k is not None:
-                at, idle = max(now, self.times[k]), self.limited[k] == "idle"
-                need = max(need, min(self.rows[k]["ack_at"], most))
+            if last is not None:
+                at, idle = max(now, self.times[last]), self.limited[last] == "idle"
+                need = max(need, min(self.rows[last]["ack_at"], most))
             at_once = need == earlier and (at - now <= short or not idle)
             found.append([who, CLOSE, need, 0 if found and at_once else think(at), 0, at])
         else:

@@ -13,7 +13,8 @@ import pytest
 from forged import FIN, MS, PSH, RST, SECOND, SYN, Forge
 
 from migration.fingerprint import guess_stack
-from migration.sessions import FLAGS, PARTIAL, Sessions, find_sessions
+from migration.marks import FLAGS, PARTIAL
+from migration.sessions import Sessions, find_sessions
 from migration.vm_choice import choose_vm, selfmade_names
 from pcaps import samples
 from pcaps.addresses import mac_to_key
@@ -400,7 +401,7 @@ def test_a_vm_that_is_not_there_is_told_with_what_is() -> None:
     with pytest.raises(BadInput, match="no VM 'vm12'; did you mean 'vm1'"):
         choose_vm("vm12", found, {"vm1": 1})
     with pytest.raises(
-        BadInput, match="'00:15:5d:00:00:02' has no TCP session.*'00:15:5d:00:00:01'"
+        BadInput, match=r"'00:15:5d:00:00:02' has no TCP session.*'00:15:5d:00:00:01'"
     ):
         choose_vm("00:15:5d:00:00:02", found, {})
     with pytest.raises(BadInput, match=r"vm1 \(01:00:00:00:00:00\) has no TCP session"):

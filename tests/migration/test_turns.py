@@ -240,7 +240,7 @@ def test_times_that_go_back_count_as_standing_still() -> None:
 def test_a_synthetic_session_has_the_turns_it_was_made_of() -> None:
     made = TcpSession(2, 4, 0x0100000A, 0x0200000A, 40000, request_bytes=500, response_bytes=90_000)
     (session,) = find_sessions(conversations([made]))
-    found = [tuple(int(v) for v in t)[:3] + (int(t["size"]),) for t in session.turns]
+    found = [(*t.item()[:3], int(t["size"])) for t in session.turns]
     assert found == [
         (CLIENT, WRITE, 0, 500), (SERVER, WRITE, 500, 90_000), (SERVER, CLOSE, 500, 0),
         (CLIENT, CLOSE, 90_001, 0),
