@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from pcaps.errors import BadInput
-from pcaps.quantities import parse_bytes, parse_pps
+from pcaps.quantities import parse_bytes, parse_duration_ns, parse_pps, parse_rate
 
 
 @pytest.mark.parametrize(
@@ -35,3 +35,38 @@ def test_what_is_no_size_is_refused_with_an_example(asked: str) -> None:
 def test_what_is_no_rate_is_refused_with_an_example(asked: str) -> None:
     with pytest.raises(BadInput, match="is not a number of pps; write it as 1Mpps"):
         parse_pps(asked)
+
+
+@pytest.mark.parametrize(
+    ("asked", "expected"),
+    [
+        ("300ms", 300_000_000), ("2.5s", 2_500_000_000), ("200us", 200_000), ("200 µs", 200_000),
+        ("7ns", 7), ("1min", 60 * 10**9), (".5h", 1800 * 10**9), ("0", 0),
+    ],
+)  # fmt: skip
+def test_durations(asked: str, expected: int) -> None:
+    assert parse_duration_ns(asked) == expected
+
+
+@pytest.mark.parametrize("asked", ["", "300", "1m", "-1s", "ms", "1e3s", "1 hour"])
+def test_what_is_no_duration_is_refused_with_an_example(asked: str) -> None:
+    with pytest.raises(BadInput, match="is not a time; write it as 300ms"):
+        parse_duration_ns(asked)
+
+
+@pytest.mark.parametrize(
+    ("asked", "bytes_per_s", "in_bits"),
+    [
+        ("1Gbps", 125e6, True), ("100Mbit/s", 12.5e6, True), ("200MB/s", 200e6, False),
+        ("32MiB/s", 32 * 2**20, False), ("117.5 MB/s", 117.5e6, False), ("8bps", 1, True),
+        ("0", 0, False),
+    ],
+)  # fmt: skip
+def test_data_rates_know_bits_from_bytes(asked: str, bytes_per_s: float, in_bits: bool) -> None:
+    assert parse_rate(asked) == (pytest.approx(bytes_per_s), in_bits)
+
+
+@pytest.mark.parametrize("asked", ["", "1G", "1GB", "1Gib/s", "1Gibps", "1iB/s", "-1MB/s", "1MBps"])
+def test_what_is_no_data_rate_is_refused_with_an_example(asked: str) -> None:
+    with pytest.raises(BadInput, match="is not a rate; write it as 1Gbps"):
+        parse_rate(asked)
