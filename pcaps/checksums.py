@@ -1,4 +1,4 @@
-"""Checksums of a batch: which are right, which are not, which are not there.
+"""Checksums of a batch: which are right, which are not, which are not there; and write them.
 
 A wrong checksum in a capture is no reason to drop a frame: a host that leaves
 the sum to its adapter shows every frame it sends with a wrong one.
@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pcaps import checksums_kernel as k
+from pcaps.batches import copy_batch
 from pcaps.frames import Frames
 from pcaps.headers_kernel import N_COLUMNS, fill_columns
 
@@ -48,12 +49,53 @@ def verify_checksums(frames: Frames) -> Checksums:
     Checksums
         One state a frame.
     """
+    frames, columns = _parsed(frames)
+    ip, transport = np.zeros(len(frames), np.uint8), np.zeros(len(frames), np.uint8)
+    k.verify_ip(frames.data, frames.start, frames.caplen, columns, ip)
+    k.verify_transport(frames.data, frames.start, frames.caplen, columns, transport)
+    return Checksums(ip, transport)
+
+
+def insert_checksums(
+    frames: Frames,
+    *,
+    ip: npt.NDArray[np.bool_] | bool = True,
+    transport: npt.NDArray[np.bool_] | bool = True,
+) -> tuple[Frames, int]:
+    """Write the checksums of a batch, as an adapter does for a host that leaves them to it.
+
+    Parameters
+    ----------
+    frames : Frames
+        Any batch.
+    ip, transport : numpy.ndarray or bool
+        ``bool[n]``: whose IPv4 header checksum, and whose TCP, UDP or ICMPv6 checksum is
+        written; all by default.
+
+    Returns
+    -------
+    frames : Frames
+        A copy. Fragments, packets that the capture cut, and UDP datagrams without a
+        checksum keep their bytes.
+    changed : int
+        Frames in which a checksum is different now.
+    """
+    n = len(frames)
+    copied, data = copy_batch(frames)
+    changed = k.insert(
+        data, copied.start, copied.caplen, _parsed(copied)[1],
+        np.ascontiguousarray(np.broadcast_to(ip, n)),
+        np.ascontiguousarray(np.broadcast_to(transport, n)),
+    )  # fmt: skip
+    return copied, int(changed)
+
+
+def _parsed(frames: Frames) -> tuple[Frames, npt.NDArray[np.uint64]]:
+    """Return a batch, padded, and its header columns."""
     frames = frames.with_padding()
     columns = np.empty((N_COLUMNS, len(frames)), np.uint64)
     fill_columns(frames.data, frames.start, frames.caplen, columns)
-    ip, transport = np.zeros(len(frames), np.uint8), np.zeros(len(frames), np.uint8)
-    k.verify(frames.data, frames.start, frames.caplen, columns, ip, transport)
-    return Checksums(ip, transport)
+    return frames, columns
 
 
 def internet_checksum(data: bytes) -> int:
