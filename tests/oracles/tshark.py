@@ -14,15 +14,23 @@ CHECKED = [
 ]  # fmt: skip
 
 
-def fields(path: Path, *names: str, only: str = "") -> list[list[str]]:
-    """What tshark says of every frame that the display filter `only` shows."""
+def said(path: Path, *words: str) -> str:
+    """What tshark prints of a capture, checksums checked and names left alone."""
     found = shutil.which("tshark")
     if found is None:
         pytest.skip("tshark is not installed")
+    done = subprocess.run(
+        [found, "-n", *CHECKED, "-r", str(path), *words],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    if done.returncode:
+        raise RuntimeError(f"tshark refuses {path}: {done.stderr.strip()}")
+    return done.stdout
+
+
+def fields(path: Path, *names: str, only: str = "") -> list[list[str]]:
+    """What tshark says of every frame that the display filter `only` shows."""
     asked = [word for name in names for word in ("-e", name)]
     chosen = ["-Y", only] if only else []
-    done = subprocess.run(
-        [found, "-n", *CHECKED, "-r", str(path), *chosen, "-T", "fields", *asked],
-        capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    return [line.split("\t") for line in done.stdout.splitlines()]
+    rows = said(path, *chosen, "-T", "fields", *asked)
+    return [line.split("\t") for line in rows.splitlines()]
