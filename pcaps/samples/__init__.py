@@ -1,7 +1,7 @@
 """Small captures that come with the package; README.md beside them says what each shows.
 
-They are made by :mod:`pcaps.samples.recipes`; a test makes them again and
-compares the bytes.
+Most are made by :mod:`pcaps.samples.recipes`; a test makes them again and compares
+the bytes. Those named ``kernel_`` are recordings of real TCP, and cannot be made again.
 """
 
 from __future__ import annotations

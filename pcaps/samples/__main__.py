@@ -1,4 +1,4 @@
-"""Make the samples again: ``python -m pcaps.samples [DIRECTORY]``."""
+"""Make the samples again, but the recorded ones: ``python -m pcaps.samples [DIRECTORY]``."""
 
 from __future__ import annotations
 
