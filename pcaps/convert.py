@@ -12,24 +12,25 @@ Guarantees
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from pcaps.capture import Capture
 from pcaps.capture import open as open_capture
-from pcaps.classic_writer import ClassicWriter
-from pcaps.copies import NO_COMMENT, Copies
 from pcaps.damage import Damage
 from pcaps.decoders import MAX_COMMENTS
+from pcaps.descriptions import Descriptions
 from pcaps.errors import BadInput
 from pcaps.formats import format_of, open_writer
 from pcaps.frames import Frames
-from pcaps.linktypes import ETHERNET
-from pcaps.pcapng import Interface
-from pcaps.pcapng_writer import OutInterface, PcapngWriter
+
+Change = Callable[[Iterator[Frames]], Iterator[tuple[Frames, npt.NDArray[np.int64]]]]
+"""What frames go through: from batches to batches, each with the numbers, in the capture, of the
+frames that its own were made of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +86,7 @@ def convert(
     limit: int | None = None,
     strict: bool = False,
     progress: Callable[[int], None] = lambda done: None,
+    change: Change | None = None,
 ) -> Converted:
     """Write frames of one capture to another.
 
@@ -102,6 +104,8 @@ def convert(
         Whether damage raises instead of ending the frames.
     progress : callable
         Told the number of frames that each chunk had.
+    change : callable, optional
+        What frames go through on their way.
 
     Returns
     -------
@@ -122,14 +126,13 @@ def convert(
         head = next(batches, None)  # what sections and interfaces say of themselves comes before it
         kind = _kind(capture, target, kind)
         sections = [note.text for note in capture.comments if note.where == "section"]
+        chosen = _chosen(itertools.chain([] if head is None else [head], batches), first, progress)
         with open_writer(target, kind, (), comment="\n".join(sections)) as writer:
-            about = _Descriptions(capture)
+            about = Descriptions(capture)
             bytes_wire = 0
-            for frames in itertools.chain([] if head is None else [head], batches):
-                part = frames[max(0, first - frames.first_number) :]
-                about.write(writer, part)
-                bytes_wire += int(part.wirelen.sum(dtype=np.int64))
-                progress(len(frames))
+            for frames, numbers in numbered(chosen) if change is None else change(chosen):
+                about.write(writer, frames, numbers)
+                bytes_wire += int(frames.wirelen.sum(dtype=np.int64))
             if capture.frames < first and first > 1:
                 raise BadInput(
                     f"{capture.path}: there is no frame {first}; the capture has {capture.frames}"
@@ -141,61 +144,37 @@ def convert(
         )  # fmt: skip
 
 
+def _chosen(
+    batches: Iterable[Frames], first: int, progress: Callable[[int], None]
+) -> Iterator[Frames]:
+    """Yield the frames from number `first` on."""
+    for frames in batches:
+        yield frames[max(0, first - frames.first_number) :]
+        progress(len(frames))
+
+
+def numbered(batches: Iterable[Frames]) -> Iterator[tuple[Frames, npt.NDArray[np.int64]]]:
+    """Yield batches as they are, with the numbers of their frames.
+
+    Parameters
+    ----------
+    batches : iterable of Frames
+        Of one capture.
+
+    Yields
+    ------
+    tuple of Frames and numpy.ndarray
+        The numbers are ``int64[n]``, from 1.
+    """
+    for frames in batches:
+        yield frames, frames.first_number + np.arange(len(frames))
+
+
 def _kind(capture: Capture, target: str, asked: str | None) -> str:
     """Return the format to write; classic output keeps nanoseconds where there are any."""
     kind = format_of(target, asked)
     fine = any(entry.binary or entry.exponent > 6 for entry in capture.interfaces)
     return "pcap-ns" if asked is None and kind == "pcap" and fine else kind
-
-
-def _described(interfaces: Sequence[Interface]) -> list[OutInterface]:
-    return [OutInterface(entry.name, entry.description) for entry in interfaces]
-
-
-class _Descriptions:
-    """Writes batches with the interfaces and comments that the reader found up to them."""
-
-    def __init__(self, capture: Capture) -> None:
-        self._capture = capture
-        self._known = 0
-        self._number = np.zeros(0, np.int64)  # of each interface in the output
-
-    def write(self, writer: ClassicWriter | PcapngWriter, frames: Frames) -> None:
-        if isinstance(writer, ClassicWriter):
-            writer.write(frames)
-            return
-        self._describe(writer)
-        interface = self._number[frames.interface]
-        plain = Copies.of_all(len(frames), interface)
-        comment = self._comments(writer, frames)
-        writer.write(frames, Copies(plain.frame, plain.interface, comment=comment))
-
-    def _describe(self, writer: PcapngWriter) -> None:
-        """Describe the interfaces that are new; those without Ethernet frames are left out."""
-        fresh = self._capture.interfaces[self._known :]
-        if not fresh:
-            return
-        usable = [entry.linktype == ETHERNET for entry in fresh]
-        first = writer.add_interfaces(
-            _described([entry for entry, use in zip(fresh, usable, strict=True) if use])
-        )
-        number = np.where(usable, first - 1 + np.cumsum(usable), -1)
-        self._number = np.concatenate([self._number, number])
-        self._known += len(fresh)
-
-    def _comments(self, writer: PcapngWriter, frames: Frames) -> Any:
-        """Return the comment column of a batch, None where no frame has one."""
-        found: dict[int, list[str]] = {}
-        for note in self._capture.comments:
-            row = note.number - frames.first_number
-            if note.where == "frame" and 0 <= row < len(frames):
-                found.setdefault(row, []).append(note.text)
-        if not found:
-            return None
-        first = writer.add_comments(["\n".join(texts) for texts in found.values()])
-        column = np.full(len(frames), NO_COMMENT)
-        column[list(found)] = first + np.arange(len(found))
-        return column
 
 
 def _losses(capture: Capture, kind: str) -> list[str]:

@@ -23,6 +23,9 @@ COMMANDS = {
 }
 """Name -> where the command is, and its line in the overview."""
 
+ADDED = {"capture": ("nic.cli_capture:segment",)}
+"""Group -> commands of packages above the group's own, which therefore cannot name them."""
+
 _EPILOG = """
 \b
 Examples:
@@ -36,6 +39,14 @@ Exit status: 0 done, 1 an expectation failed, 2 bad input.
 """
 
 
+def _imported(place: str) -> click.Command:
+    """Return the command that ``module:name`` names."""
+    module, _, attribute = place.partition(":")
+    command = getattr(importlib.import_module(module), attribute)
+    assert isinstance(command, click.Command)
+    return command
+
+
 class Shell(click.Group):
     """A group whose commands are named in a table and imported on use."""
 
@@ -47,9 +58,10 @@ class Shell(click.Group):
         """Import and return a command."""
         if cmd_name not in COMMANDS:
             return None
-        module, _, attribute = COMMANDS[cmd_name][0].partition(":")
-        command = getattr(importlib.import_module(module), attribute)
-        assert isinstance(command, click.Command)
+        command = _imported(COMMANDS[cmd_name][0])
+        for place in ADDED.get(cmd_name, ()):
+            assert isinstance(command, click.Group)
+            command.add_command(_imported(place))
         return command
 
     def resolve_command(
