@@ -126,7 +126,7 @@ class _Reader:
         keep = self.payloads is not None and (is_mapped(frames.data))
         base = self.payloads.place_of(frames.data) if self.payloads is not None and keep else 0
         add_segments(
-            frames.data, frames.start, frames.caplen, frames.ts_ns, headers.raw, numbers, base,
+            frames.data, frames.start, frames.caplen, frames.ts_ns, headers.columns, numbers, base,
             self.by_vlan, joined, rows, self.flows, self.table, self.counts,
         )  # fmt: skip
         n = int(self.counts[N_ROWS])

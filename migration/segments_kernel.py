@@ -196,7 +196,7 @@ def add_segments(
 ) -> None:  # fmt: skip
     """Append the TCP segments of a batch to `rows`, and new 5-tuples to `flows`.
 
-    `data: uint8[n_bytes]`, `start, ts_ns: int64[n]`, `caplen: uint32[n]`, `c: uint64[N_COLUMNS, n]`
+    `data: uint8[n_bytes]`, `start, ts_ns: int64[n]`, `caplen: uint32[n]`, `c: uint64[N_COLUMNS, n or more]`
     (header columns), `first_frame: int64[n]` frame numbers; `base` is added to payload offsets.
     `rows` and `flows` have room for n more; `counts` says how many there are.
     """

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from nic.lso import Lso
+    from nic.rsc import Rsc
     from pcaps.frames import Frames
 
 _SEGMENT = """
@@ -27,6 +28,13 @@ Examples:
   vswitch capture segment host.pcap wire.pcap               super-frames become frames of 1500 bytes
   vswitch capture segment host.pcap wire.pcapng --mss 1448
   vswitch capture segment host.pcap wire.pcap --checksums   sums of all frames, as on the wire
+"""
+
+_COALESCE = """
+\b
+Examples:
+  vswitch capture coalesce wire.pcap host.pcap
+  vswitch capture coalesce wire.pcap host.pcapng --batch 256 --hold 1ms
 """
 
 _FORMAT = click.option(
@@ -104,3 +112,51 @@ def _cut(
         whole = insert_checksums(frames)[0] if checksums else frames
         for part in lso.parts(whole):
             yield part.frames, frames.first_number + part.origin.astype("int64")
+
+
+@click.command(epilog=_COALESCE)
+@click.argument("source", metavar="IN")
+@click.argument("target", metavar="OUT")
+@click.option(
+    "--batch", "batch_frames", type=int, metavar="N",
+    help="Most frames that one interrupt hands up.  [default: 64]",
+)  # fmt: skip
+@click.option(
+    "--hold", metavar="TIME",
+    help="Most time between the first and the last of them.  [default: 100us]",
+)  # fmt: skip
+@_FORMAT
+@_LIMIT
+@_STRICT
+@_JSON
+def coalesce(
+    source: str, target: str, batch_frames: int | None, hold: str | None, as_json: bool, **asked: Any
+) -> None:  # fmt: skip
+    """Join TCP segments of IN as an adapter with RSC (LRO) hands them up.
+
+    Segments that follow each other become one, within what one interrupt hands up.
+    Every stop rule of NDIS holds; what ended units is counted.
+    """
+    from nic.rsc import BATCH_FRAMES, HOLD_NS, Rsc
+    from pcaps.quantities import parse_duration_ns
+
+    refuse_two_on_stdout(as_json, target)
+    rsc = Rsc(
+        batch_frames=BATCH_FRAMES if batch_frames is None else batch_frames,
+        hold_ns=HOLD_NS if hold is None else parse_duration_ns(hold),
+    )
+    done = _run(source, target, lambda frames: _joined(frames, rsc), **asked)
+    ended = {one.label: count for one, count in sorted(rsc.ended.items())}
+    report(
+        as_json, target,
+        {
+            **done.to_dict(), "schema": "capture.coalesce/1", "merged": rsc.merged,
+            "units": rsc.units, "ended": ended,
+        },
+        f"wrote {done.frames:,} frames to {target}: {rsc.merged:,} were joined to {rsc.units:,}",
+    )  # fmt: skip
+
+
+def _joined(batches: Iterator[Frames], rsc: Rsc) -> Iterator[tuple[Frames, npt.NDArray[np.int64]]]:
+    for part, numbers in rsc.stream(batches):
+        yield part.frames, numbers

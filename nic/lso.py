@@ -138,7 +138,7 @@ class Lso:
         frames = frames.with_padding()
         asked = k.Plan(np.zeros(n, np.uint32), np.zeros(n, np.uint32), np.zeros(n, np.uint8))
         k.plan(
-            frames.data, frames.start, frames.caplen, frames.headers.raw, u64(self.mss or 0),
+            frames.data, frames.start, frames.caplen, frames.headers.columns, u64(self.mss or 0),
             u64(self.mtu), u64(self.version), asked,
         )  # fmt: skip
         return asked
@@ -199,7 +199,7 @@ class Lso:
 
     def _cut(self, frames: Frames, asked: k.Plan, room: k.Room, frame: u64, piece: u64) -> tuple[u64, u64, u64]:  # fmt: skip
         following: tuple[u64, u64, u64] = k.cut(
-            frames.data, frames.start, frames.caplen, frames.headers.raw, asked,
+            frames.data, frames.start, frames.caplen, frames.headers.columns, asked,
             u64(self.version), room, u64(frame), u64(piece),
         )  # fmt: skip
         return following

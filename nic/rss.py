@@ -252,7 +252,7 @@ class Rss:
         n = len(frames)
         hashes, types = np.zeros(n, np.uint32), np.zeros(n, np.uint8)
         k.hash_frames(
-            frames.data, frames.headers.raw, self.tables, np.uint64(self.types), hashes, types
+            frames.data, frames.headers.columns, self.tables, np.uint64(self.types), hashes, types
         )
         chosen = self.table[hashes & np.uint32(len(self.table) - 1)]
         # Rule: rss-hashing-types, without a hash as without RSS

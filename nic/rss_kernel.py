@@ -83,7 +83,7 @@ def hash_frames(
 ) -> None:  # fmt: skip
     """Write the hash of each frame, and by which type it was made.
 
-    data: uint8[n_bytes]; columns: uint64[N_COLUMNS, n] as from
+    data: uint8[n_bytes]; columns: uint64[N_COLUMNS, n or more] as from
     ``pcaps.headers_kernel.fill_columns``; tables: uint32[PLACES * 256]; types:
     uint64, the ``H_`` bits that are allowed; hashes: uint32[n], 0 without a hash;
     chosen: uint8[n].

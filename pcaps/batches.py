@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 
@@ -75,3 +77,32 @@ def copy_batch(
         data, start, caplen, wirelen, frames.ts_ns, frames.interface, frames.first_number
     )
     return copied, data
+
+
+def join_batches(batches: Sequence[Frames]) -> Frames:
+    """Copy batches over different buffers into one.
+
+    Parameters
+    ----------
+    batches : sequence of Frames
+        At least one, each going on where the one before it ended.
+
+    Returns
+    -------
+    Frames
+        Padded, with a buffer of its own.
+    """
+    copies = [copy_batch(batch)[0] for batch in batches]
+    if len(copies) == 1:
+        return copies[0]
+    sizes = [copied.data.size - PAD for copied in copies]
+    before = np.cumsum([0, *sizes])
+    return Frames(
+        np.concatenate([*(copied.data[:-PAD] for copied in copies), np.zeros(PAD, np.uint8)]),
+        np.concatenate([copied.start + shift for copied, shift in zip(copies, before, strict=False)]),
+        np.concatenate([copied.caplen for copied in copies]),
+        np.concatenate([copied.wirelen for copied in copies]),
+        np.concatenate([copied.ts_ns for copied in copies]),
+        np.concatenate([copied.interface for copied in copies]),
+        copies[0].first_number,
+    )  # fmt: skip

@@ -14,7 +14,6 @@ import numpy.typing as npt
 from pcaps import checksums_kernel as k
 from pcaps.batches import copy_batch
 from pcaps.frames import Frames
-from pcaps.headers_kernel import N_COLUMNS, fill_columns
 
 NOT_THERE, GOOD, BAD, ZERO = k.NOT_THERE, k.GOOD, k.BAD, k.ZERO
 
@@ -49,7 +48,8 @@ def verify_checksums(frames: Frames) -> Checksums:
     Checksums
         One state a frame.
     """
-    frames, columns = _parsed(frames)
+    frames = frames.with_padding()
+    columns = frames.headers.columns
     ip, transport = np.zeros(len(frames), np.uint8), np.zeros(len(frames), np.uint8)
     k.verify_ip(frames.data, frames.start, frames.caplen, columns, ip)
     k.verify_transport(frames.data, frames.start, frames.caplen, columns, transport)
@@ -83,19 +83,11 @@ def insert_checksums(
     n = len(frames)
     copied, data = copy_batch(frames)
     changed = k.insert(
-        data, copied.start, copied.caplen, _parsed(copied)[1],
+        data, copied.start, copied.caplen, copied.headers.columns,
         np.ascontiguousarray(np.broadcast_to(ip, n)),
         np.ascontiguousarray(np.broadcast_to(transport, n)),
     )  # fmt: skip
     return copied, int(changed)
-
-
-def _parsed(frames: Frames) -> tuple[Frames, npt.NDArray[np.uint64]]:
-    """Return a batch, padded, and its header columns."""
-    frames = frames.with_padding()
-    columns = np.empty((N_COLUMNS, len(frames)), np.uint64)
-    fill_columns(frames.data, frames.start, frames.caplen, columns)
-    return frames, columns
 
 
 def internet_checksum(data: bytes) -> int:

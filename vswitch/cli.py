@@ -23,7 +23,7 @@ COMMANDS = {
 }
 """Name -> where the command is, and its line in the overview."""
 
-ADDED = {"capture": ("nic.cli_capture:segment",)}
+ADDED = {"capture": ("nic.cli_capture:segment", "nic.cli_capture:coalesce")}
 """Group -> commands of packages above the group's own, which therefore cannot name them."""
 
 _EPILOG = """
