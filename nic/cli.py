@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from nic.rss import Rss
 
 SCHEMA = "vswitch.nic-rss/1"
+SURVEY_SCHEMA = "vswitch.nic-offloads/1"
 
 _RSS = """
 \b
@@ -22,6 +23,14 @@ Examples:
   vswitch nic rss --src '[3ffe:2501:200:1fff::7]:2794' --dst '[3ffe:2501:200:3::1]:1766' --queues 4
   vswitch nic rss capture.pcap --queues 8
   vswitch nic rss capture.pcap --types ipv4,ipv6 --json | jq '.queues[].frames'
+"""
+
+_OFFLOADS = """
+\b
+Examples:
+  vswitch nic offloads capture.pcap
+  vswitch nic offloads capture.pcap --jumbo-packet 9014 --mtu 9000
+  vswitch nic offloads capture.pcap --json | jq .rsc.ended
 """
 
 
@@ -165,3 +174,62 @@ def _show_captures(
         bar = "█" * round(24 * int(frames[number]) / widest)
         click.echo(f"queue {number:<4}{frames[number]:>12,} frames{wire[number]:>16,} bytes  {share:>6.1%}  {bar}")  # fmt: skip
     click.echo("hashed by " + ", ".join(f"{name} {count:,}" for name, count in types.items()))
+
+
+@nic.command(epilog=_OFFLOADS)
+@click.argument("captures", nargs=-1, required=True, metavar="CAPTURE...")
+@click.option(
+    "--jumbo-packet", type=click.IntRange(1514, 65535), default=1514, show_default=True,
+    help="Longest frame that the adapter takes, with its 14-byte header.",
+)  # fmt: skip
+@click.option("--mtu", type=int, default=1500, show_default=True, help="Size that LSO cuts to.")
+@click.option("--limit", type=click.IntRange(0), metavar="N", help="Only the first N frames.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def offloads(
+    captures: tuple[str, ...], jumbo_packet: int, mtu: int, limit: int | None, as_json: bool
+) -> None:
+    """Tell what each offload of an adapter would do with the frames of captures.
+
+    Checksums, VLAN tags, jumbo frames and RSC as if the frames were received, LSO and
+    checksums as if they were sent.
+    """
+    from nic.lso import Lso
+    from nic.rsc import Rsc
+    from nic.survey import Survey
+    from pcaps.capture import open as open_capture
+    from pcaps.cli_make import compiling
+
+    survey = Survey(jumbo_packet, Lso(mtu=mtu), Rsc())
+    with compiling():
+        for path in captures:
+            with open_capture(path, limit=limit) as capture:
+                survey.add(capture)
+            if limit is not None:
+                limit -= capture.frames
+            if capture.damage is not None:
+                click.echo(f"note: {path}: {capture.damage.message}", err=True)
+    answer = survey.to_dict()
+    if as_json:
+        click.echo(json.dumps({"schema": SURVEY_SCHEMA, "captures": captures, **answer}))
+        return
+    for line in _offload_lines(answer):
+        click.echo(line)
+
+
+def _offload_lines(answer: dict[str, Any]) -> list[str]:
+    """Return what the survey found, for people."""
+
+    def listed(counts: dict[str, int]) -> str:
+        return ", ".join(f"{name} {count:,}" for name, count in counts.items() if count) or "none"
+
+    marks, lso, rsc = answer["checksum"]["received"], answer["lso"], answer["rsc"]
+    return [
+        f"frames     {answer['frames']:,}",
+        f"checksum   received: {listed(marks)}",
+        f"           sent: {answer['checksum']['sent_changed']:,} frames get another sum",
+        f"VLAN       {answer['vlan']['tags_taken_off']:,} tags taken off",
+        f"jumbo      {answer['jumbo']['too_long']:,} frames longer than {answer['jumbo']['jumbo_packet']:,} bytes",
+        f"LSO        {lso['cut']:,} frames cut into {lso['segments']:,}; not cut: {listed(lso['kept'])}",
+        f"RSC        {rsc['joined']:,} segments joined to {rsc['units']:,}, {rsc['handed_up']:,} frames handed up",
+        f"           units ended by {listed(rsc['ended'])}",
+    ]

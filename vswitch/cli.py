@@ -16,7 +16,7 @@ COMMANDS = {
     "replay": ("vswitch.cli_replay:replay", "Run captures through the switch and its VM queues."),
     "explain": ("vswitch.cli_explain:explain", "Tell step by step what becomes of one frame."),
     "capture": ("pcaps.cli:capture", "Look into, index, make and convert captures."),
-    "nic": ("nic.cli:nic", "Single functions of the adapter: receive side scaling."),
+    "nic": ("nic.cli:nic", "Single functions of the adapter: RSS, offloads."),
     "sessions": ("migration.cli_sessions:sessions", "List the TCP sessions of captures."),
     "scenario": ("vswitch.cli_scenario:scenario", "Check, begin and show scenario files."),
     "doctor": ("vswitch.doctor:doctor", "Tell what this machine offers, and what is missing."),
