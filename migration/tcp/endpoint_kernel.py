@@ -21,6 +21,7 @@ from migration.tcp.life_kernel import (
     keep_alive_from,
     opened,
 )
+from migration.tcp.receive_kernel import is_drained
 from migration.tcp.send_kernel import push, send_ack, send_reset
 from migration.tcp.state_kernel import (
     ABORTED,
@@ -140,7 +141,9 @@ def read(w: Any, e: Any, size: Any, now: Any) -> Any:
         offered = s.rcv_adv - s.rcv_nxt
         room = np.int64(s.buffer) - np.int64(s.unread)
         step = min(np.int64(s.rcv_mss), np.int64(s.buffer) // 2)
-        if 2 * offered <= s.buffer and room >= 2 * offered and room >= offered + step:
+        if (2 * offered <= s.buffer and room >= 2 * offered and room >= offered + step) or (
+            s.rcv_nxt > s.last_ack and is_drained(s, w.stacks[s.stack])
+        ):
             send_ack(w, e, s, now)
     return taken
 

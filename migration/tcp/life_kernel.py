@@ -88,6 +88,7 @@ def blank(w: Any, s: Any, stack: Any) -> None:
     s.fin_seen = 0
     s.fin_at = -1
     s.ack_now = 0
+    s.pushed = 0
     s.quick = 0
     s.pingpong = 0
     s.ato = 0

@@ -13,6 +13,7 @@ from migration.tcp.state_kernel import (
     FIN,
     NEVER,
     NS,
+    PSH,
     RST,
     SYN,
     US,
@@ -173,6 +174,11 @@ def accept(w: Any, s: Any, stack: Any, p: Any, now: Any) -> Any:
     edge = max(s.rcv_adv, s.rcv_nxt)
     if fin != 0 and stop <= edge:
         s.fin_at = start + size
+    # Rule: Linux tcp_measure_rcv_mss: a short segment, or a pushed one, may be the last for now
+    if size < s.rcv_mss:
+        s.pushed = 2 if s.pushed != 0 else 1
+    elif p["flags"] & PSH and s.pushed == 0:
+        s.pushed = 1
     s.rcv_mss = max(np.int64(s.rcv_mss), size)
     if stop <= s.rcv_nxt:
         note_duplicate(w, s, stack, start, stop)
@@ -205,6 +211,18 @@ def accept(w: Any, s: Any, stack: Any, p: Any, now: Any) -> Any:
 
 
 @kernel(_nrt=False)
+def is_drained(s: Any, stack: Any) -> Any:
+    """Tell whether an application that has read all there is lets an acknowledgement go.
+
+    Rule: Linux __tcp_cleanup_rbuf: after a pushed segment, unless requests and responses
+    alternate, and after two of them in any case.
+    """
+    if stack.dialect != DIALECT_LINUX or s.unread != 0:
+        return False
+    return s.pushed == 2 or (s.pushed == 1 and s.pingpong == 0)
+
+
+@kernel(_nrt=False)
 def wants_ack(s: Any, stack: Any, now: Any) -> Any:
     """Tell whether what was received must be acknowledged at once."""
     if s.ack_now != 0 or stack.delack == 0:
@@ -213,6 +231,8 @@ def wants_ack(s: Any, stack: Any, now: Any) -> Any:
     if stack.dialect == DIALECT_LINUX:
         # Rule: Linux __tcp_ack_snd_check: more than one full segment, or quick acknowledgements
         if waiting > s.rcv_mss or (s.quick > 0 and s.pingpong == 0):
+            return True
+        if s.lazy == 0 and is_drained(s, stack):
             return True
         # Rule: Linux tcp_send_delayed_ack: not again when the timer is about to expire
         return s.t_ack != NEVER and s.t_ack - now <= np.int64(s.ato) * US // 4

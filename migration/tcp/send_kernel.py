@@ -157,6 +157,7 @@ def new_segment(w: Any, e: Any, s: Any, now: Any, seq: Any, size: Any, flags: An
         s.last_ack = s.rcv_nxt
         s.t_ack = NEVER
         s.ack_now = 0
+        s.pushed = 0
         if s.quick > 0:
             s.quick -= 1
         if s.gaps != 0 or s.dsack != 0:

@@ -177,7 +177,8 @@ ENDPOINT = np.dtype(
             ("reo_steps", "u1"),
             ("reo_left", "u1"),  # recoveries that reo_steps still lasts
             ("hystart", "u1"),  # samples of this round that showed a longer RTT
-            ("pad", "u1", (2,)),
+            ("pushed", "u1"),  # short or pushed segments since the last acknowledgement, up to 2
+            ("pad", "u1"),
         ],
     )
 )

@@ -134,8 +134,9 @@ class Pair:
             self.free_at[e] = start + size * S // path.rate
             waiting.append((self.free_at[e], size))
             arrival = self.free_at[e] + path.delay
+        leaves = arrival - path.delay
         for start, stop in path.dark:
-            if start <= self.now < stop:
+            if start <= leaves < stop:  # what waits in the queue is lost too
                 if not path.hold:
                     note.lost = True
                     give_segment(self.w, row)
