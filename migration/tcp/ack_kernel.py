@@ -122,7 +122,7 @@ def take_sack(w: Any, s: Any, stack: Any, p: Any, now: Any) -> Any:
     return found
 
 
-@kernel(_nrt=False)
+@kernel(forceinline=True, _nrt=False)
 def clean(w: Any, s: Any, stack: Any, p: Any, now: Any) -> Any:
     """Remove what is acknowledged; take the RTT sample; return what it brought.
 
@@ -180,7 +180,7 @@ def end_tail_probe(s: Any, stack: Any, p: Any, found: Any) -> None:
         s.tlp_high = -1
 
 
-@kernel(_nrt=False)
+@kernel(forceinline=True, _nrt=False)
 def take_window(s: Any, p: Any) -> None:
     """Take the peer's window from the newest segment. Rule: RFC 9293 section 3.10.7.4.
 
@@ -195,7 +195,7 @@ def take_window(s: Any, p: Any) -> None:
         s.max_wnd = max(s.max_wnd, s.wnd)
 
 
-@kernel(_nrt=False)
+@kernel(forceinline=True, _nrt=False)
 def restart_timer(w: Any, s: Any, stack: Any, now: Any) -> None:
     """Restart the timer after an acknowledgement of new data. Rule: RFC 6298 section 5.3."""
     # Rule: RFC 6582 section 3.2 step 3: in recovery only the first partial one does
@@ -219,7 +219,7 @@ def end_persist(w: Any, s: Any, stack: Any, now: Any) -> None:
         arm_persist(stack, s, now)
 
 
-@kernel(_nrt=False)
+@kernel(forceinline=True, _nrt=False)
 def acknowledged(w: Any, e: Any, s: Any, stack: Any, p: Any, now: Any) -> None:
     """Process an acceptable acknowledgement (una <= ack <= nxt). Rule: RFC 9293 section 3.10.7.4."""
     acked = p.ack - s.una

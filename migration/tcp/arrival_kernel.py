@@ -204,7 +204,7 @@ def take_reset(w: Any, e: Any, s: Any, stack: Any, p: Any, now: Any) -> None:
         finish(w, s, now, RESET_BY_PEER)
 
 
-@kernel(_nrt=False)
+@kernel(forceinline=True, _nrt=False)
 def take_ack(w: Any, e: Any, s: Any, stack: Any, p: Any, now: Any) -> Any:
     """Take the acknowledgement; tell whether the segment is processed further.
 
@@ -251,7 +251,7 @@ def take_fin(w: Any, s: Any, stack: Any, now: Any) -> None:
         enter_time_wait(w, s, stack, now)
 
 
-@kernel(_nrt=False)
+@kernel(forceinline=True, _nrt=False)
 def answer(w: Any, e: Any, s: Any, stack: Any, now: Any, repair: Any) -> None:
     """Send what may go out now; acknowledge alone what no data has acknowledged."""
     push(w, e, s, stack, now, repair)
@@ -263,7 +263,7 @@ def answer(w: Any, e: Any, s: Any, stack: Any, now: Any, repair: Any) -> None:
         delay_ack(s, stack, now)
 
 
-@kernel(_nrt=False)
+@kernel(forceinline=True, _nrt=False)
 def in_connection(w: Any, e: Any, s: Any, stack: Any, p: Any, now: Any) -> None:
     """SYN-RECEIVED and all synchronized states. Rule: RFC 9293 section 3.10.7.4."""
     flags = p["flags"]

@@ -24,7 +24,7 @@ from migration.tcp.state_kernel import (
 from pcaps.jit import kernel
 
 
-@kernel(_nrt=False)
+@kernel(forceinline=True, _nrt=False)
 def take_sent(w: Any) -> Any:
     """Return an unused row of the pool of sent segments."""
     row = w.count[C_SENT_FREE]
@@ -33,7 +33,7 @@ def take_sent(w: Any) -> Any:
     return row
 
 
-@kernel(_nrt=False)
+@kernel(forceinline=True, _nrt=False)
 def give_sent(w: Any, row: Any) -> None:
     """Give a sent segment back."""
     w.sent[row].next = w.count[C_SENT_FREE]
@@ -59,7 +59,7 @@ def give_gap(w: Any, row: Any) -> None:
     w.count[C_GAP_LEFT] += 1
 
 
-@kernel(_nrt=False)
+@kernel(forceinline=True, _nrt=False)
 def take_segment(w: Any) -> Any:
     """Return an unused row of the pool of segments under way."""
     row = w.count[C_SEGMENT_FREE]

@@ -160,7 +160,7 @@ def delay_ack(s: Any, stack: Any, now: Any) -> None:
     s.t_ack = min(s.t_ack, after(stack, now, delay))
 
 
-@kernel(_nrt=False)
+@kernel(forceinline=True, _nrt=False)
 def accept(w: Any, s: Any, stack: Any, p: Any, now: Any) -> Any:
     """Take payload and FIN of an acceptable segment; return how many bytes became readable.
 

@@ -211,7 +211,7 @@ def send_syn(w: Any, e: Any, s: Any, stack: Any, now: Any) -> Any:
     return row
 
 
-@kernel(_nrt=False)
+@kernel(forceinline=True, _nrt=False)
 def remember(w: Any, s: Any, start: Any, stop: Any, now: Any, marks: Any) -> None:
     """Append a sent segment to the chain of those not acknowledged."""
     row = take_sent(w)
@@ -229,7 +229,7 @@ def remember(w: Any, s: Any, start: Any, stop: Any, now: Any, marks: Any) -> Non
     s.packets += 1
 
 
-@kernel(_nrt=False)
+@kernel(forceinline=True, _nrt=False)
 def pipe(s: Any) -> Any:
     """Return how many segments are in the network. Rule: RFC 6675 section 4, counted in segments."""
     return np.int64(s.packets) - np.int64(s.sacked) - np.int64(s.lost) + np.int64(s.resent)
@@ -300,7 +300,7 @@ def held_by_nagle(s: Any, stack: Any) -> Any:
     return s.smalls != 0
 
 
-@kernel(_nrt=False)
+@kernel(forceinline=True, _nrt=False)
 def send_one(w: Any, e: Any, s: Any, now: Any, size: Any, closing: Any) -> None:
     """Send the next `size` bytes that were never sent, and the FIN behind them when `closing`."""
     stop = s.nxt + size
@@ -330,7 +330,7 @@ def is_unsent(s: Any) -> Any:
     return s.nxt < s.top or (s.fin != OPEN_SIDE and s.nxt == s.top)
 
 
-@kernel(_nrt=False)
+@kernel(forceinline=True, _nrt=False)
 def send_new(w: Any, e: Any, s: Any, stack: Any, now: Any, most: Any) -> Any:
     """Send up to `most` segments that were never sent; return how many went out."""
     sent = 0
@@ -409,7 +409,7 @@ def arm_persist(stack: Any, s: Any, now: Any) -> None:
     s.rtx_kind = PERSIST
 
 
-@kernel(_nrt=False)
+@kernel(forceinline=True, _nrt=False)
 def push(w: Any, e: Any, s: Any, stack: Any, now: Any, repair: Any) -> None:
     """Send whatever may go out now; keep the timers right.
 

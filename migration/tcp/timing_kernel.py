@@ -153,7 +153,7 @@ def arm_rto(stack: Any, s: Any, now: Any, delay: Any) -> None:
     s.rtx_kind = RETRANSMIT
 
 
-@kernel(_nrt=False)
+@kernel(forceinline=True, _nrt=False)
 def rearm_rto(w: Any, stack: Any, s: Any, now: Any) -> None:
     """Restart the retransmission timer, or stop it when nothing is outstanding.
 
@@ -171,7 +171,7 @@ def rearm_rto(w: Any, stack: Any, s: Any, now: Any) -> None:
     arm_rto(stack, s, now, delay)
 
 
-@kernel(_nrt=False)
+@kernel(forceinline=True, _nrt=False)
 def arm_tail_probe(w: Any, stack: Any, s: Any, now: Any, fresh: Any) -> Any:
     """Arm the tail loss probe instead of the retransmission timer; tell whether it was.
 
