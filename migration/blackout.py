@@ -36,7 +36,7 @@ def finish(copied: Copied, policy: Policy, memory_bytes: int) -> Move:
     Move
     """
     if copied.ending in CANCELLED:
-        return _cancelled(copied, policy, memory_bytes)
+        return cancelled(copied, policy, memory_bytes)
     guest, sender = copied.guest, copied.sender
     suspend = round(sender.now_ns)
     guest.stop(sender.now_ns)
@@ -82,7 +82,7 @@ def finish(copied: Copied, policy: Policy, memory_bytes: int) -> Move:
     )
 
 
-def _cancelled(copied: Copied, policy: Policy, memory_bytes: int) -> Move:
+def cancelled(copied: Copied, policy: Policy, memory_bytes: int) -> Move:
     """Return the move that was given up: the VM never stopped."""
     now = round(copied.sender.now_ns)
     copied.sync()

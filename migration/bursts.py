@@ -11,9 +11,9 @@ from migration.copied import Copied, Ending
 from migration.memory_kernel import PAGE
 from migration.throttle import MOST, Throttle
 
-STUCK_SYNCS = 50
+STUCK_SYNCS = 20
 STUCK_GAIN = 0.001
-"""Ours: a pre-copy whose rest was not smaller by 0.1 % for 50 syncs will not end."""
+"""Ours: a pre-copy whose rest was not smaller by 0.1 % for 20 syncs will not end."""
 
 
 def run_bursts(

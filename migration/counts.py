@@ -59,7 +59,7 @@ class Counts:
         """Begin to note writes; all pages are to send."""
         sets, rest = self.columns.sets, self._rest
         for row in sets:
-            row.unsent = row.pages
+            row.unsent = row.ahead = row.ahead_unsent = row.pages
         rest.zeros = self._zeros
         rest.ordinary = self.pages - self._zeros - float(sets.pages.sum())
         rest.written_ns, rest.share, rest.running = now_ns, 1.0, 1

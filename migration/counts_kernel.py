@@ -29,6 +29,8 @@ COUNT = np.dtype(
                 ("total", "f8"),  # sum of r**-exponent
                 ("unsent", "f8"),  # pages to send
                 ("writes", "f8"),  # since the last sync
+                ("ahead", "f8"),  # pages that the writer has still to come to on its round
+                ("ahead_unsent", "f8"),  # of them to send
             ]
         ),
     )
@@ -46,6 +48,7 @@ REST = np.dtype(
                 ("ordinary", "f8"),  # pages outside the sets, to send
                 ("zeros", "f8"),
                 ("order", "i8"),  # where zero pages lie: ZERO_END, ...
+                ("synced", "i8"),  # the log was read since the beginning
                 ("turn", "f8"),  # carries fractions from chunk to chunk
             ]
         ),
@@ -75,14 +78,14 @@ def zipf_total(pages: Any, exponent: Any) -> Any:
     return total
 
 
-@kernel
+@kernel(forceinline=True, _nrt=False)
 def _tail(exponent: Any, low: Any, high: Any) -> Any:
     if exponent == 1.0:
         return np.log(high / low)
     return (high ** (1.0 - exponent) - low ** (1.0 - exponent)) / (1.0 - exponent)
 
 
-@kernel
+@kernel(forceinline=True, _nrt=False)
 def distinct(pattern: Any, pages: Any, exponent: Any, total: Any, writes: Any) -> Any:
     """Expected number of distinct pages after `writes` writes of a pattern."""
     if pattern == SEQUENTIAL:
@@ -99,7 +102,7 @@ def distinct(pattern: Any, pages: Any, exponent: Any, total: Any, writes: Any) -
     return found
 
 
-@kernel
+@kernel(forceinline=True, _nrt=False)
 def count_writes(c: Any, now_ns: float) -> None:
     """Add the writes that were due until `now_ns`."""
     rest = c.rest[0]
@@ -117,7 +120,7 @@ def count_writes(c: Any, now_ns: float) -> None:
         rest.written_ns = end
 
 
-@kernel
+@kernel(forceinline=True, _nrt=False)
 def _dirty(one: Any) -> Any:
     return distinct(one.pattern, one.pages, one.exponent, one.total, one.writes)
 
@@ -132,7 +135,7 @@ def count_dirty(c: Any, now_ns: float) -> Any:
     return count
 
 
-@kernel
+@kernel(forceinline=True, _nrt=False)
 def count_pending(c: Any) -> Any:
     """Count the pages to send."""
     count = c.rest[0].ordinary + c.rest[0].zeros
@@ -141,37 +144,74 @@ def count_pending(c: Any) -> Any:
     return count
 
 
+@kernel(forceinline=True, _nrt=False)
+def _fresh_of_round(one: Any) -> Any:
+    """Pages that a sync finds new in a set that is written round and round.
+
+    Of the pages that lie ahead of the writer since the whole set was dirty, some are still to be
+    sent, and writing them adds nothing. Of those that it comes to a second time none is: they
+    were sent meanwhile.
+    """
+    if one.writes >= one.pages:
+        one.ahead, one.ahead_unsent = one.pages, one.pages
+        return one.pages - one.unsent
+    reached = min(one.writes, one.ahead)
+    known = 0.0
+    if one.ahead > 0.0:
+        known = reached * one.ahead_unsent / one.ahead
+    one.ahead -= reached
+    one.ahead_unsent -= known
+    return min(one.writes - known, one.pages - one.unsent)
+
+
 @kernel
 def count_sync(c: Any, now_ns: float) -> Any:
     """Move what was written to what is to be sent; return the pages that were not already."""
     count_writes(c, now_ns)
     fresh = 0.0
+    c.rest[0].synced = 1
     for k in range(c.sets.size):
         one = c.sets[k]
-        new = _dirty(one) * (1.0 - one.unsent / one.pages)
+        if one.pattern == SEQUENTIAL:
+            new = _fresh_of_round(one)
+        else:
+            new = _dirty(one) * (1.0 - one.unsent / one.pages)
         one.unsent += new
         one.writes = 0.0
         fresh += new
     return fresh
 
 
-@kernel
-def _take(c: Any, n: float, skip: bool, s: Any) -> tuple[float, float]:
-    """Take `n` pages to send, in the order of memory; return (ordinary, zero) to send of them."""
+@kernel(forceinline=True, _nrt=False)
+def _take_rest(c: Any, n: float) -> tuple[float, float]:
+    """Take up to `n` pages outside the sets; return (ordinary, zero)."""
     rest = c.rest[0]
-    zeros = 0.0
+    left = rest.ordinary + rest.zeros
+    n = min(n, left)
     if rest.order == ZERO_START:
         zeros = min(n, rest.zeros)
-    elif rest.order == ZERO_SPREAD and rest.zeros > 0.0:
-        zeros = n * rest.zeros / count_pending(c)
+    elif rest.order == ZERO_SPREAD and left > 0.0:
+        zeros = n * rest.zeros / left
+    else:
+        zeros = max(n - rest.ordinary, 0.0)
     rest.zeros -= zeros
-    n -= zeros
-    ordinary = 0.0
+    rest.ordinary -= n - zeros
+    return n - zeros, zeros
+
+
+@kernel(forceinline=True, _nrt=False)
+def _take(c: Any, n: float, skip: bool, s: Any) -> tuple[float, float]:
+    """Take `n` pages to send, in the order of memory; return (ordinary, zero) to send of them."""
+    ordinary, zeros = 0.0, 0.0
+    if c.rest[0].synced:  # the search goes on where it was: behind the sets
+        ordinary, zeros = _take_rest(c, n)
+        n -= ordinary + zeros
     for k in range(c.sets.size):
         one = c.sets[k]
         part = min(n, one.unsent)
         if part <= 0.0:
             continue
+        one.ahead_unsent -= part * one.ahead_unsent / one.unsent
         one.unsent -= part
         n -= part
         if skip:
@@ -179,15 +219,13 @@ def _take(c: Any, n: float, skip: bool, s: Any) -> tuple[float, float]:
             s.skipped += np.int64(again)
             part -= again
         ordinary += part
-    part = min(n, rest.ordinary)
-    rest.ordinary -= part
-    ordinary += part
-    last = min(n - part, rest.zeros)
-    rest.zeros -= last
-    return ordinary, zeros + last
+    if not c.rest[0].synced:
+        more, zeros = _take_rest(c, n)
+        ordinary += more
+    return ordinary, zeros
 
 
-@kernel
+@kernel(forceinline=True, _nrt=False)
 def _send(c: Any, s: Any, link_start: Any, link_rate: Any, n: float, skip: bool) -> None:
     count_writes(c, s.now_ns)
     ordinary, zeros = _take(c, n, skip, s)

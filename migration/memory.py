@@ -128,6 +128,11 @@ class Memory:
         k.write_until(self.columns, now_ns)
         self._guest.running = 0
 
+    def resume_at(self, now_ns: float) -> None:
+        """Let the vCPUs run again, from this time on."""
+        guest = self._guest
+        guest.running, guest.written_ns, guest.share = 1, now_ns, 1.0
+
     def equal(self) -> bool:
         """Compare the two hosts' memories, page by page."""
         return int(k.unequal_pages(self.columns)) == 0
@@ -163,8 +168,8 @@ def _writers(working_set: WorkingSet, seed: int) -> Any:
         row.origin = draws.words(number, 0, 1)[0]
         if one.pattern is Pattern.SEQUENTIAL:  # somewhere on its round when the move begins
             row.done = draws.integers(number, 1, 1, one.pages)[0]
+        row.stride = _coprime(one.pages)
         if one.pattern is Pattern.ZIPF:
-            row.stride = _coprime(one.pages)
             k.prepare_zipf(row)
         first += one.pages
     return rows

@@ -88,7 +88,7 @@ class Pages(NamedTuple):
     pace: Any
 
 
-@kernel
+@kernel(forceinline=True, _nrt=False)
 def ones(word: Any) -> Any:
     """Count the bits that are set in a word."""
     word = word - ((word >> u64(1)) & u64(0x5555555555555555))
@@ -97,13 +97,13 @@ def ones(word: Any) -> Any:
     return np.int64((word * u64(0x0101010101010101)) >> u64(56))
 
 
-@kernel
+@kernel(forceinline=True, _nrt=False)
 def lowest(word: Any) -> Any:
     """Number of the lowest bit of a word that is set; the word is not 0."""
     return ones((word & (~word + u64(1))) - u64(1))
 
 
-@kernel
+@kernel(forceinline=True, _nrt=False)
 def random_word(origin: Any, number: Any) -> Any:
     """Draw `number` of a stream, as :meth:`pcaps.draws.Draws.words` has it."""
     state = u64(number + 1) * u64(0x9E3779B97F4A7C15) + origin
@@ -112,7 +112,7 @@ def random_word(origin: Any, number: Any) -> Any:
     return state ^ (state >> u64(31))
 
 
-@kernel
+@kernel(forceinline=True, _nrt=False)
 def _area(exponent: Any, x: Any) -> Any:
     """Integral of x**-exponent, up to a constant."""
     if exponent == 1.0:
@@ -120,7 +120,7 @@ def _area(exponent: Any, x: Any) -> Any:
     return (x ** (1.0 - exponent) - 1.0) / (1.0 - exponent)
 
 
-@kernel
+@kernel(forceinline=True, _nrt=False)
 def _area_inverse(exponent: Any, area: Any) -> Any:
     if exponent == 1.0:
         return np.exp(area)
@@ -136,7 +136,7 @@ def prepare_zipf(writer: Any) -> None:
     writer.squeeze = 2.0 - _area_inverse(e, _area(e, 2.5) - 2.0**-e)
 
 
-@kernel
+@kernel(forceinline=True, _nrt=False)
 def zipf_rank(writer: Any) -> Any:
     """Draw a rank, 0 the most frequent; probability of rank r ~ (r + 1)**-exponent.
 
@@ -156,7 +156,7 @@ def zipf_rank(writer: Any) -> Any:
         attempt += 1
 
 
-@kernel
+@kernel(forceinline=True, _nrt=False)
 def _touch(m: Any, page: Any) -> None:
     word, bit = page >> 6, u64(1) << u64(page & 63)
     m.source[page] += np.uint32(1)
@@ -164,16 +164,16 @@ def _touch(m: Any, page: Any) -> None:
     m.zero[word] &= ~bit
 
 
-@kernel
+@kernel(forceinline=True, _nrt=False)
 def _write(m: Any, writer: Any, n: Any) -> None:
     """Do the next `n` writes of a set."""
     if writer.pattern == SEQUENTIAL:
-        at = writer.done % writer.pages
+        at = writer.done % writer.pages * writer.stride % writer.pages
         for _ in range(n):
             _touch(m, writer.first + at)
-            at += 1
-            if at == writer.pages:
-                at = 0
+            at += writer.stride
+            if at >= writer.pages:
+                at -= writer.pages
         writer.done += n
         return
     for _ in range(n):
@@ -186,7 +186,7 @@ def _write(m: Any, writer: Any, n: Any) -> None:
         writer.done += 1
 
 
-@kernel
+@kernel(forceinline=True, _nrt=False)
 def write_until(m: Any, now_ns: float) -> None:
     """Do all writes that were due until `now_ns`.
 
@@ -246,7 +246,7 @@ def dirty_pages(m: Any, now_ns: float) -> Any:
     return count
 
 
-@kernel
+@kernel(forceinline=True, _nrt=False)
 def next_flagged(m: Any, page: Any) -> Any:
     """Find the next page to send at or behind `page`, around the end; there is one."""
     words = m.flagged.size
@@ -265,7 +265,7 @@ def next_flagged(m: Any, page: Any) -> Any:
     return np.int64(-1)
 
 
-@kernel
+@kernel(forceinline=True, _nrt=False)
 def _take(m: Any) -> Any:
     """Take the next page out of the bitmap."""
     guest = m.guest[0]
@@ -276,7 +276,7 @@ def _take(m: Any) -> Any:
     return page
 
 
-@kernel
+@kernel(forceinline=True, _nrt=False)
 def _send(m: Any, s: Any, link_start: Any, link_rate: Any, page: Any) -> None:
     """Copy one page, as it is when the socket takes it."""
     write_until(m, s.now_ns)

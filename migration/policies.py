@@ -95,6 +95,10 @@ class Policy:
     start_ns: int = 2 * MS
     announce: str = "guest-garp"
 
+    def announced_by(self, name: str) -> Policy:
+        """Return the policy with another announcement."""
+        return replace(self, announce=name)
+
 
 _HYPERV = Policy(
     name="hyperv-r2",
@@ -107,7 +111,7 @@ _HYPERV = Policy(
     zero_bytes=QEMU_ZERO_BYTES,
     # derived: 7 s for one VM of 512 MiB over 1 GbE, of which its bytes take 4.5 s (Finn 2012)
     setup_ns=2_500 * MS,
-    announce="netvsc",
+    announce="windows-guest",
 )
 _XEN = Policy(
     name="xen-3.0",
@@ -147,12 +151,12 @@ POLICIES: dict[str, Policy] = {
             window_ns=100 * MS,
             burst_ns=50 * MS,
             # derived from measured runs: see migration/README.md, section "Socket and downtime"
-            socket_bytes=3_000_000,
+            socket_bytes=2_500_000,
             zero_bytes=QEMU_ZERO_BYTES,
             setup_ns=3 * MS,
-            stop_ns=2 * MS,
-            device_ns=4 * MS,
-            start_ns=2 * MS,
+            stop_ns=1 * MS,
+            device_ns=1 * MS,
+            start_ns=8 * MS,
             announce="rarp5",
         ),
         _XEN,

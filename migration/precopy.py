@@ -8,24 +8,28 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
-from typing import Literal
+from dataclasses import dataclass, replace
+from typing import Any
 
-from migration import bursts, rounds
-from migration.blackout import finish
-from migration.copied import Copied, Ending, Tell
+from migration import bursts, convergence, predictor, rounds
+from migration.blackout import CONVERGED, finish
+from migration.copied import Copied, Tell
 from migration.counts import Counts
 from migration.guest import Guest
 from migration.links import Link
-from migration.memory import Memory, ZerosAt
+from migration.memory import Memory, ZerosAt, pages_of
 from migration.move import Move
-from migration.policies import Policy, RateRule, policy
+from migration.policies import POLICIES, Policy, RateRule
+from migration.policies import policy as policy_named
+from migration.predictor import Prediction
 from migration.sender import Sender
 from migration.working_set import WorkingSet
 from pcaps.errors import BadInput
 
 GIVE_UP_NS = 3_600_000_000_000
 """An hour, as Gudkov's predictor gives up (qemu-devel, 27 April 2023)."""
+FASTER = 100.0
+"""How many times faster a link is looked for that would make a move converge."""
 
 
 def plan(
@@ -100,30 +104,140 @@ def plan(
     """
     chosen = settle(policy, pass_cap, rate_rule)
     refuse_what_it_ignores(chosen, downtime_limit_ns, auto_converge, known_rate_bytes_per_s)
-    written = working_set or WorkingSet()
-    guest: Guest = (
-        Memory(memory_bytes, written, zero_pages, zeros_at, seed)
-        if pages
-        else Counts(memory_bytes, written, zero_pages, zeros_at)
+    run = _Run(
+        memory_bytes=memory_bytes,
+        working_set=working_set or WorkingSet(),
+        zero_pages=zero_pages,
+        zeros_at=zeros_at,
+        link=Link.of(link_bytes_per_s, taken_bytes_per_s),
+        policy=chosen,
+        cap=cap_of(chosen, cap_bytes_per_s),
+        limit_ns=limit_of(chosen, downtime_limit_ns),
+        auto_converge=auto_converge,
+        known_rate=known_rate_bytes_per_s,
+        give_up_ns=give_up_ns,
     )
+    guest: Guest = (
+        Memory(memory_bytes, run.working_set, zero_pages, zeros_at, seed) if pages else run.counts()
+    )
+    copied = run.copy(guest, tell)
+    move = finish(copied, chosen, memory_bytes)
+    if move.converged:
+        return move
+    left = move.passes[-1].pages_sent if move.completed else guest.pending
+    return replace(move, why=convergence.sentence(copied.ending, left, run.cures()))
+
+
+@dataclass(frozen=True)
+class _Run:
+    """A pre-copy with everything settled but the guest's memory."""
+
+    memory_bytes: int
+    working_set: WorkingSet
+    zero_pages: int
+    zeros_at: ZerosAt
+    link: Link
+    policy: Policy
+    cap: float
+    limit_ns: int
+    auto_converge: bool
+    known_rate: float
+    give_up_ns: int
+
+    def counts(self) -> Counts:
+        """Return the guest as counts."""
+        return Counts(self.memory_bytes, self.working_set, self.zero_pages, self.zeros_at)
+
+    def copy(self, guest: Guest, tell: Tell | None = None) -> Copied:
+        """Run the policy until it ends pre-copy."""
+        sender = Sender(self.policy, self.link, self.cap, self.limit_ns, self.known_rate)
+        copied = Copied(guest, sender, tell)
+        if self.policy.looks == "bursts":
+            bursts.run_bursts(
+                copied,
+                auto_converge=self.auto_converge,
+                give_up_ns=self.give_up_ns,
+                steady_from_ns=max(self.link.steps[-1][0], self.working_set.pace[-1][0]),
+            )
+        else:
+            rounds.run_rounds(copied, self.policy)
+        return copied
+
+    def cures(self) -> list[str]:
+        """Return what would make it converge, each by itself."""
+
+        def converges(**changes: Any) -> bool:
+            changed = replace(self, **changes)
+            return changed.copy(changed.counts()).ending in CONVERGED
+
+        def slower(factor: float) -> bool:
+            return converges(working_set=self.working_set.scaled(factor))
+
+        def longer(limit_ns: float) -> bool:
+            return converges(limit_ns=int(limit_ns))
+
+        def faster(factor: float) -> bool:
+            return converges(link=self.link.times(factor), cap=self.cap * factor)
+
+        found = []
+        share = convergence.bound(slower, 0.0, 1.0)
+        if share:
+            rate = share * self.working_set.bytes_per_s
+            found.append(f"a dirty rate of {convergence.mb_per_s(rate)} or less")
+        if self.policy.looks == "bursts":
+            whole_s = self.memory_bytes / min(self.cap, self.link.steps[-1][1])
+            limit = convergence.bound(longer, max(whole_s * 2e9, self.limit_ns * 2), self.limit_ns)
+            if limit is not None:
+                found.append(f"a downtime limit of {convergence.up(limit / 1e9)} s")
+        factor = convergence.bound(faster, FASTER, 1.0)
+        if factor is not None:
+            rate = factor * self.link.steps[-1][1]
+            cap = "" if math.isinf(self.cap) else " (and the cap raised alike)"
+            found.append(f"a link of {convergence.up(rate / 1e6)} MB/s{cap}")
+        return found
+
+
+def predict(
+    *,
+    memory_bytes: int,
+    working_set: WorkingSet | None = None,
+    zero_pages: int = 0,
+    link_bytes_per_s: float | Sequence[tuple[int, float]] | Link,
+    taken_bytes_per_s: float = 0.0,
+    policy: str | Policy = "qemu",
+    cap_bytes_per_s: float | None = None,
+    downtime_limit_ns: int | None = None,
+) -> Prediction:
+    """Predict a live migration without simulating it, see :mod:`migration.predictor`.
+
+    Parameters
+    ----------
+    memory_bytes, working_set, zero_pages, link_bytes_per_s, taken_bytes_per_s, policy,
+    cap_bytes_per_s, downtime_limit_ns
+        As for :func:`plan`. The predictor knows one rate, that at the beginning, and one way to
+        end: a last pass within the downtime limit; a policy without one gets 300 ms.
+
+    Returns
+    -------
+    Prediction
+    """
+    chosen = settle(policy, None, None)
+    written = working_set or WorkingSet()
+    pages = pages_of(memory_bytes, written, zero_pages)
     link = Link.of(link_bytes_per_s, taken_bytes_per_s)
-    sender = make_sender(chosen, link, cap_bytes_per_s, downtime_limit_ns, known_rate_bytes_per_s)
-    copied = Copied(guest, sender, tell)
-    if chosen.looks == "bursts":
-        bursts.run_bursts(
-            copied,
-            auto_converge=auto_converge,
-            give_up_ns=give_up_ns,
-            steady_from_ns=max(link.steps[-1][0], written.pace[-1][0]),
-        )
-    else:
-        rounds.run_rounds(copied, chosen)
-    return finish(copied, chosen, memory_bytes)
+    limit = downtime_limit_ns if downtime_limit_ns is not None else chosen.downtime_limit_ns
+    return predictor.predict(
+        memory_bytes=memory_bytes,
+        curve=predictor.DirtyCurve.of(written, pages - zero_pages),
+        zero_pages=zero_pages,
+        bytes_per_s=min(link.at(0), cap_of(chosen, cap_bytes_per_s)),
+        downtime_limit_ns=limit or POLICIES["qemu"].downtime_limit_ns,
+    )
 
 
 def settle(name: str | Policy, pass_cap: int | None, rate_rule: RateRule | None) -> Policy:
     """Return a policy with the user's changes."""
-    chosen = name if isinstance(name, Policy) else policy(name)
+    chosen = name if isinstance(name, Policy) else policy_named(name)
     if pass_cap is not None:
         if chosen.looks == "bursts":
             raise BadInput(f"policy {chosen.name} counts no passes; leave out the pass cap")
@@ -154,17 +268,15 @@ def refuse_what_it_ignores(
             raise BadInput(f"policy {chosen.name} knows no {what}; take qemu, or leave it out")
 
 
-def make_sender(
-    chosen: Policy, link: Link, cap: float | None, downtime_limit_ns: int | None,
-    known_rate: float,
-) -> Sender:  # fmt: skip
-    """Return the sender of a policy."""
+def cap_of(chosen: Policy, cap: float | None) -> float:
+    """Return the cap on pre-copy: the user's, else the policy's, else infinity."""
     if cap is None:
         cap = chosen.cap_bytes_per_s or math.inf
     if not cap > 0:
         raise BadInput(f"a cap of {cap:g} bytes/s sends nothing; give a cap above 0, or none")
-    limit = chosen.downtime_limit_ns if downtime_limit_ns is None else downtime_limit_ns
-    return Sender(chosen, link, cap, limit, known_rate)
+    return cap
 
 
-__all__ = ["GIVE_UP_NS", "Ending", "Literal", "plan"]
+def limit_of(chosen: Policy, downtime_limit_ns: int | None) -> int:
+    """Return the downtime limit: the user's, else the policy's."""
+    return chosen.downtime_limit_ns if downtime_limit_ns is None else downtime_limit_ns

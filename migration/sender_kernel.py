@@ -47,7 +47,7 @@ SENDER = np.dtype(
 """State and settings of a sender. Rates are bytes per nanosecond, times nanoseconds of the move."""
 
 
-@kernel
+@kernel(forceinline=True, _nrt=False)
 def put(s: Any, link_start: Any, link_rate: Any, n_bytes: float) -> None:
     """Put bytes into the socket; `now_ns` becomes the time at which it has taken them.
 
@@ -67,7 +67,7 @@ def put(s: Any, link_start: Any, link_rate: Any, n_bytes: float) -> None:
     s.sent_bytes += n_bytes
 
 
-@kernel
+@kernel(forceinline=True, _nrt=False)
 def close_window(s: Any) -> None:
     """Begin a new rate window if this one is over, and measure the bandwidth of the old one.
 
@@ -83,7 +83,7 @@ def close_window(s: Any) -> None:
     s.window_bytes = 0.0
 
 
-@kernel
+@kernel(forceinline=True, _nrt=False)
 def wait_for_quota(s: Any) -> None:
     """Sleep to the end of the rate window when its quota is used up.
 

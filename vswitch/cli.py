@@ -18,6 +18,7 @@ COMMANDS = {
     "capture": ("pcaps.cli:capture", "Look into, index, make and convert captures."),
     "nic": ("nic.cli:nic", "Single functions of the adapter: RSS, offloads."),
     "sessions": ("migration.cli_sessions:sessions", "List the TCP sessions of captures."),
+    "plan": ("migration.cli_plan:plan", "Plan the move of a VM, without its traffic."),
     "scenario": ("vswitch.cli_scenario:scenario", "Check, begin and show scenario files."),
     "doctor": ("vswitch.doctor:doctor", "Tell what this machine offers, and what is missing."),
 }
