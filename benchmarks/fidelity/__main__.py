@@ -1,0 +1,38 @@
+"""Run all sections, and write docs/fidelity.md."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from benchmarks.fidelity import clark, hyperv, qemu
+from benchmarks.fidelity.facts import FACTS, ROOT
+
+SECTIONS = (qemu, clark, hyperv)
+"""In the order of the page."""
+
+HEAD = """# Fidelity
+
+Our figures beside measured and published ones, row by row, by `python -m benchmarks.fidelity`. Rows that miss are in bold, and
+named with the reason where it is known. No constant is fitted to a row; where constants come from is in
+[migration](../migration/README.md).
+"""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--facts", type=Path, default=FACTS, help="folder of the tables")
+    parser.add_argument("--dry-run", action="store_true", help="print the page, write nothing")
+    asked = parser.parse_args()
+    if not (asked.facts / "qemu_runs.csv").exists():
+        sys.exit(f"no tables at {asked.facts}; give their folder by --facts or VSWITCH_FACTS")
+    page = "\n".join([HEAD, *(section.write(asked.facts) for section in SECTIONS)])
+    if asked.dry_run:
+        print(page)
+    else:
+        (ROOT / "docs" / "fidelity.md").write_text(page, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
