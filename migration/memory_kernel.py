@@ -45,7 +45,7 @@ WRITER = np.dtype(
                 ("exponent", "f8"),
                 ("low", "f8"),  # H(1.5) - 1 and H(pages + 0.5), of rejection-inversion
                 ("high", "f8"),
-                ("squeeze", "f8"),
+                ("slack", "f8"),
             ]
         ),
     )
@@ -133,7 +133,7 @@ def prepare_zipf(writer: Any) -> None:
     e = writer.exponent
     writer.low = _area(e, 1.5) - 1.0
     writer.high = _area(e, writer.pages + 0.5)
-    writer.squeeze = 2.0 - _area_inverse(e, _area(e, 2.5) - 2.0**-e)
+    writer.slack = 2.0 - _area_inverse(e, _area(e, 2.5) - 2.0**-e)
 
 
 @kernel(forceinline=True, _nrt=False)
@@ -151,7 +151,7 @@ def zipf_rank(writer: Any) -> Any:
         area = writer.high + fraction * (writer.low - writer.high)
         x = _area_inverse(e, area)
         rank = np.int64(min(max(x + 0.5, 1.0), np.float64(writer.pages)))
-        if rank - x <= writer.squeeze or area >= _area(e, rank + 0.5) - np.float64(rank) ** -e:
+        if rank - x <= writer.slack or area >= _area(e, rank + 0.5) - np.float64(rank) ** -e:
             return rank - 1
         attempt += 1
 

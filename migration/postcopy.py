@@ -124,10 +124,9 @@ def _switch(
         "start": policy.start_ns,
     }
     resume = suspend + sum(parts.values())
-    missing = guest.pending
     # Rule: QEMU postcopy_start: the source pushes as soon as the package is sent
     sender.now_ns = drained + policy.device_ns
-    target = _target(guest, missing, int(sender.record.socket_bytes), latency_ns)
+    target = target_of(guest, int(sender.record.socket_bytes), latency_ns)
     guest.resume_at(resume)
     end = k.push_missing(guest.columns, sender.rows, sender.link_start, sender.link_rate, target)
     end_ns = max(round(end), resume)
@@ -158,18 +157,24 @@ def _switch(
     )
 
 
-def _target(guest: Memory, missing: int, socket_bytes: int, latency_ns: int) -> k.Target:
+def target_of(guest: Memory, socket_bytes: int, latency_ns: int) -> k.Target:
+    """Return the target's side of a guest whose missing pages are to send.
+
+    Parameters
+    ----------
+    guest : Memory
+    socket_bytes, latency_ns : int
+        Bound what is under way at a time.
+    """
     columns = guest.columns
     state = np.zeros(1, k.TARGET).view(np.recarray)
     state[0].latency_ns, state[0].waits_for, state[0].asked_ns = latency_ns, -1, math.inf
     state[0].gap_ns = MERGE_NS
-    # zero pages are short on the wire, so more of them are under way at a time
-    ring = max(1024, min(missing, socket_bytes // 8) + 1)
     return k.Target(
         state=state,
         absent=columns.flagged.copy(),
         written=np.zeros(guest.pages, np.uint32),
-        arrive_page=np.zeros(ring, np.int64),
-        arrive_ns=np.zeros(ring, np.float64),
-        brownout=np.zeros((missing + 1, 2), np.float64),
+        arrive_page=np.zeros(guest.pending + 1, np.int64),
+        arrive_ns=np.zeros(guest.pending + 1, np.float64),
+        brownout=np.zeros((guest.pending + 1, 2), np.float64),
     )
