@@ -85,12 +85,15 @@ class Copied:
         return int(self.sender.record.sent_pages) - self._sent[0]
 
     def close(self, fresh: int, end_ns: float | None = None) -> None:
-        """End a pass at a sync that found `fresh` pages."""
+        """End a pass at a sync that found `fresh` pages, or the last one at `end_ns`.
+
+        A pass in which nothing was sent is none, but the last one is always there.
+        """
         s = self.sender.record
         now_ns = self.sender.now_ns if end_ns is None else end_ns
         pages, zeros, n_bytes = self._sent
         start = round(self._start_ns)
-        if s.sent_pages > pages:
+        if s.sent_pages > pages or end_ns is not None:
             self.passes.append(
                 Pass(
                     start_ns=start,

@@ -110,7 +110,7 @@ class MoveSettings:
             return quick.plan(
                 memory_bytes=self.memory_bytes,
                 storage_bytes_per_s=self.storage_bytes_per_s,
-                announce=self.announce or policy(self.policy).announce,
+                announce=self.announce or quick.ANNOUNCE,
                 pages=self.pages,
             )
         chosen = policy(self.policy if kind == "live" else POSTCOPY_POLICY)

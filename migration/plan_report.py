@@ -34,8 +34,14 @@ def size(n_bytes: float) -> str:
     return f"{n_bytes:.0f} B"
 
 
-def headline(settings: MoveSettings) -> str:
+def headline(settings: MoveSettings, kinds: Sequence[str]) -> str:
     """Return what is moved over what, in a line."""
+    over = [f"{size(rate)}/s from {start / 1e9:g} s on" for start, rate in settings.link.steps[1:]]
+    ways = []
+    if {"live", "postcopy"} & set(kinds):
+        ways.append(", ".join([f"{size(settings.link.at(0))}/s for the move", *over]))
+    if "quick" in kinds:
+        ways.append(f"storage of {size(settings.storage_bytes_per_s)}/s")
     written = settings.working_set
     guest = (
         f"{size(written.bytes_per_s)}/s of pages written in {written.pages * 4096 / 2**20:,.0f} MiB"
@@ -44,7 +50,7 @@ def headline(settings: MoveSettings) -> str:
     )
     return (
         f"{settings.memory_bytes / 2**20:,.0f} MiB, {settings.zero_pages:,} pages zero, {guest}; "
-        f"{settings.link.at(0) / 1e6:,.1f} MB/s for the move"
+        + "; ".join(ways)
     )
 
 
@@ -62,7 +68,7 @@ def show_move(
     show_all : bool
         All passes instead of the first and last.
     """
-    console.print(f"{_title(move)}: {headline(settings)}\n", soft_wrap=True)
+    console.print(f"{_title(move)}: {headline(settings, [move.kind])}\n", soft_wrap=True)
     if move.passes:
         _show_passes(console, move.passes, None if show_all else TOP)
     if move.completed:
@@ -108,7 +114,7 @@ def _show_blackout(console: Console, move: Move) -> None:
         bar = "█" * round(ns / longest * BAR) or ("▏" if ns else "")
         console.print(f"           {name:<14} {duration(ns):>12}  {bar}")
     told = announcement(move.announce)
-    first = f", first frame {duration(told.frames[0][0])} after the start" if told.frames else ""
+    first = f" First frame {duration(told.frames[0][0])} after the start." if told.frames else ""
     console.print(f"announced  {told.name}: {told.title}{first}", soft_wrap=True)
 
 
@@ -158,7 +164,7 @@ def show_side_by_side(console: Console, settings: MoveSettings, moves: Sequence[
     """
     from rich.table import Table
 
-    console.print(headline(settings) + "\n", soft_wrap=True)
+    console.print(headline(settings, [move.kind for move in moves]) + "\n", soft_wrap=True)
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("")
     for move in moves:

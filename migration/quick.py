@@ -21,6 +21,7 @@ STORAGE_BYTES_PER_S = 300e6
 STORAGE_MOVE_NS = 2_000 * MS
 START_NS = 1_000 * MS
 """Chosen: 4 GiB then take 31.6 s, as the 2008 R2 FAQ tells of "a couple of GB" (windowsitpro)."""
+ANNOUNCE = "windows-guest"
 
 _STORAGE = Policy(
     name="quick",
@@ -38,7 +39,7 @@ def plan(
     restore_bytes_per_s: float | None = None,
     storage_move_ns: int = STORAGE_MOVE_NS,
     start_ns: int = START_NS,
-    announce: str = "guest-garp",
+    announce: str = ANNOUNCE,
     pages: bool = True,
 ) -> Move:
     """Plan a Quick Migration.
