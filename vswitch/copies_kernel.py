@@ -15,6 +15,8 @@ from pcaps.memory import ld16, swap16, u64
 from vswitch.decide_kernel import (
     R_NO_DESTINATION,
     R_SAME_PORT,
+    R_TAG_ON_ACCESS,
+    R_VLAN_NOT_ALLOWED,
     copy_reason,
     egress_tci,
     leaves_with_tag,
@@ -22,6 +24,7 @@ from vswitch.decide_kernel import (
 )
 from vswitch.image_kernel import (
     E_DROP,
+    F_ACCESS,
     F_MIRROR_EGRESS,
     F_MIRROR_INGRESS,
     F_TUNNEL,
@@ -36,6 +39,7 @@ from vswitch.image_kernel import (
     P_ROW,
     port_field,
 )
+from vswitch.learning_kernel import has_customer_tag, word_at
 from vswitch.stats_kernel import (
     S_COPIES,
     S_PORTS,
@@ -63,10 +67,15 @@ def takes_customer(data: Any, start: Any, caplen: Any, word: Any, target: Any, i
     """Tell whether flooding reaches a member as far as customers' VIDs go.
 
     Rule: a tunnel port that lists customer VIDs emits only frames with one of them
-    behind the outer tag. Its ingress row says which they are.
+    behind the outer tag (its ingress row says which they are); an access port none
+    that came by a tunnel with a customer's VID.
     """
     port = low_of(target)
-    if port_field(image, port, P_FLAGS) & u64(F_TUNNEL) == u64(0):
+    flags = port_field(image, port, P_FLAGS)
+    if flags & u64(F_ACCESS):
+        vid = swap16(ld16(data, start + u64(14))) & u64(0xFFF)
+        return vid == u64(0) or not has_customer_tag(data, start, word, image)
+    if flags & u64(F_TUNNEL) == u64(0):
         return True
     place = u64(12) + ((word & u64(STRIP)) >> u64(16))
     if caplen < place + u64(4):
@@ -96,7 +105,8 @@ def settle(
     copies = u64(0)
     for place in range(image[members], image[members + u64(1)]):
         target = image[u64(place)]
-        reason = copy_reason(data, start, wirelen, in_port, word, target, image)
+        own = word_at(data, start, word, target, image)
+        reason = copy_reason(data, start, wirelen, in_port, own, target, image)
         if reason == u64(R_SAME_PORT):
             continue
         if not takes_customer(data, start, caplen, word, target, image):
@@ -127,7 +137,9 @@ def is_mirrored(
     if image[H_MIRROR_PORT] == u64(NO_PORT) or image[H_MIRROR_PORT] == in_port:
         return False
     if port_field(image, in_port, P_FLAGS) & u64(F_MIRROR_INGRESS):
-        return True
+        # Rule: a learning switch mirrors no frame that the VLAN check of its port stopped
+        stopped = word == u64(R_TAG_ON_ACCESS) or word == u64(R_VLAN_NOT_ALLOWED)
+        return not (stopped and image[H_LEARNING] != u64(0))
     if kind_of(word) == u64(UNICAST):
         return (port_field(image, low_of(word), P_FLAGS) & u64(F_MIRROR_EGRESS)) != u64(0)
     if kind_of(word) == u64(FLOODED):
@@ -135,7 +147,8 @@ def is_mirrored(
         for place in range(image[members], image[members + u64(1)]):
             target = image[u64(place)]
             if port_field(image, low_of(target), P_FLAGS) & u64(F_MIRROR_EGRESS):
-                if copy_reason(data, start, wirelen, in_port, word, target, image) == u64(
+                own = word_at(data, start, word, target, image)
+                if copy_reason(data, start, wirelen, in_port, own, target, image) == u64(
                     0
                 ) and takes_customer(data, start, caplen, word, target, image):
                     return True
@@ -181,13 +194,12 @@ def list_copies(
         kind = kind_of(word)
         in_port = u64(in_ports[i])
         at = u64(start[i])
-        strip = u64((word & u64(STRIP)) != u64(0))
         if kind == u64(UNICAST):
             if n + u64(2) > room:
                 break
             out_frame[n] = i
             out_port[n] = low_of(word)
-            out_strip[n] = strip
+            out_strip[n] = u64((word & u64(STRIP)) != u64(0))
             out_push[n] = u64(0)
             if word & u64(PUSH):
                 tci = (word >> u64(TCI_SHIFT)) & u64(0xFFFF)
@@ -199,17 +211,18 @@ def list_copies(
                 break
             for place in range(image[members], image[members + u64(1)]):
                 target = image[u64(place)]
-                if copy_reason(data, at, u64(wirelen[i]), in_port, word, target, image) != u64(0):
+                own = word_at(data, at, word, target, image)
+                if copy_reason(data, at, u64(wirelen[i]), in_port, own, target, image) != u64(0):
                     continue
                 if not takes_customer(data, at, u64(caplen[i]), word, target, image):
                     continue
                 out_frame[n] = i
                 out_port[n] = low_of(target)
-                out_strip[n] = strip
+                out_strip[n] = u64((own & u64(STRIP)) != u64(0))
                 out_push[n] = u64(0)
-                if leaves_with_tag(target, word) != u64(0):
-                    tci = egress_tci(word, target, image)
-                    out_push[n] = tag_bytes(with_egress_tpid(word, target), tci, image)
+                if leaves_with_tag(target, own) != u64(0):
+                    tci = egress_tci(own, target, image)
+                    out_push[n] = tag_bytes(with_egress_tpid(own, target), tci, image)
                 elif image[H_LEARNING] != u64(0):
                     # Rule: behind an untagged copy, tagged ones have lost their DEI (Open vSwitch)
                     word &= ~(u64(0x1000) << u64(TCI_SHIFT))

@@ -25,14 +25,17 @@ from vswitch.image_kernel import (
     E_DROP,
     E_PVID,
     E_SPECIAL,
+    F_ACCESS,
     H_TPID0,
     H_TPID1,
     H_TPID2,
     HEAD_WORDS,
     NO_TAG,
+    P_FLAGS,
     P_PVID_ENTRY,
     P_ROW,
     PORT_WORDS,
+    port_field,
 )
 from vswitch.words_kernel import (
     FLOODED,
@@ -40,8 +43,11 @@ from vswitch.words_kernel import (
     NOT_FOUND,
     STRIP,
     TCI_SHIFT,
+    TO_PRIORITY,
+    TO_TAGGED,
     TPID_SHIFT,
     VLAN_BITS,
+    low_of,
 )
 
 
@@ -75,6 +81,31 @@ def tpid_index(ether_type: Any, image: Any) -> Any:
     if ether_type == image[H_TPID1]:
         return u64(2)
     return u64(3)
+
+
+@kernel(forceinline=True, _nrt=False)
+def has_customer_tag(data: Any, start: Any, word: Any, image: Any) -> Any:
+    """Tell whether a frame came by a tunnel port with a tag: only there the tag stays on."""
+    if word & u64(STRIP):
+        return False
+    ether_type = ld16(data, start + u64(12))
+    return (
+        ether_type == image[H_TPID0] or ether_type == image[H_TPID1] or ether_type == image[H_TPID2]
+    )
+
+
+@kernel(forceinline=True, _nrt=False)
+def word_at(data: Any, start: Any, word: Any, target: Any, image: Any) -> Any:
+    """Decision word as one destination has it.
+
+    Rule: at an access port the customer's tag comes off with the tunnel's, and its
+    PCP is the frame's.
+    """
+    if port_field(image, low_of(target), P_FLAGS) & u64(F_ACCESS):
+        if has_customer_tag(data, start, word, image):
+            pcp = swap16(ld16(data, start + u64(14))) & u64(0xE000)
+            return word | u64(STRIP) | (pcp << u64(TCI_SHIFT))
+    return word
 
 
 @kernel(forceinline=True, _nrt=False)
@@ -136,5 +167,10 @@ def decide_learning(
         owner = learned_find(learned, vlan_key | destination)
         if owner != u64(NOT_FOUND):
             target = word_of_port(image, owner, vlan)
+            if vlan == u64(0) and target & u64(TO_TAGGED):
+                # Rule: VLAN 0 leaves untagged, or with a VID 0 tag for its PCP, by any port
+                target ^= u64(TO_TAGGED | TO_PRIORITY)
+            if tagged != u64(0) and word & u64(STRIP) == u64(0):
+                word = word_at(data, start, word, target, image)
             return to_port(data, start, wirelen, in_port, word, target, image)
     return word | vlan | u64(FLOODED << KIND_SHIFT)

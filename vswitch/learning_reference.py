@@ -34,11 +34,12 @@ VENDOR_RESERVED = {
 
 @dataclass(frozen=True, slots=True)
 class _Inside:
-    """A frame inside the switch: its VLAN, and the tag that a tagged copy gets."""
+    """A frame inside the switch: its VLAN, the tag that a tagged copy gets, a tunnel's customer tag."""
 
     vlan: int
     tag: Tag
     strip: bool
+    customer: Tag | None = None
 
 
 class LearningReference:
@@ -122,7 +123,7 @@ class LearningReference:
             # Rule: a tunnel takes the frame as it is, its customers' VIDs only if it lists any
             if setting.cvlans and (tag is None or vid not in setting.cvlans):
                 raise Drop(DropReason.VLAN_NOT_ALLOWED)
-            return _Inside(setting.vid, Tag(setting.tunnel_tpid, 0, 0, setting.vid), False)
+            return _Inside(setting.vid, Tag(setting.tunnel_tpid, 0, 0, setting.vid), False, tag)
         if setting.mode is VlanMode.ACCESS:
             if vid:  # Rule: no VID but 0, not even its own
                 raise Drop(DropReason.TAG_ON_ACCESS)
@@ -194,8 +195,11 @@ class LearningReference:
         """Tell whether flooding reaches a port as far as customers' VIDs go.
 
         Rule: a tunnel port with `cvlans` emits only frames whose customer tag, the
-        one behind the outer tag, has one of those VIDs.
+        one behind the outer tag, has one of those VIDs; an access port none that
+        came by a tunnel with a customer's VID.
         """
+        if port.vlan.mode is VlanMode.ACCESS:
+            return inside.customer is None or inside.customer.vid == 0
         if port.vlan.mode is not VlanMode.DOT1Q_TUNNEL or not port.vlan.cvlans:
             return True
         tag = frame.data[16:20] if inside.strip else frame.data[12:16]
@@ -211,19 +215,22 @@ class LearningReference:
             raise Drop(DropReason.NOT_CONNECTED)
         if blocked(group_of(source), group_of(port)):
             raise Drop(DropReason.ISOLATED)
+        if port.vlan.mode is VlanMode.ACCESS and inside.customer is not None:
+            # Rule: at an access port the customer's tag comes off with the tunnel's
+            own = replace(inside.tag, pcp=inside.customer.pcp)
+            inside = replace(inside, tag=own, strip=True)
         tag = self._egress_tag(port, inside)
         check_length(frame, port, parsed, inside.strip, tag)
         return Copy(number, inside.strip, tag.bytes() if tag else b"")
 
     def _egress_tag(self, port: Port, inside: _Inside) -> Tag | None:
         mode, tag = port.vlan.mode, inside.tag
-        bare = mode in (VlanMode.ACCESS, VlanMode.DOT1Q_TUNNEL)
-        bare = bare or (mode is VlanMode.TRUNK and inside.vlan == 0)
-        bare = bare or (mode is VlanMode.NATIVE_UNTAGGED and inside.vlan == port.vlan.vid)
-        if not bare:
+        always = mode in (VlanMode.ACCESS, VlanMode.DOT1Q_TUNNEL)
+        native = mode is VlanMode.NATIVE_UNTAGGED and inside.vlan == port.vlan.vid
+        if not always and not native and inside.vlan:
             return tag
-        # Rule: VLAN 0 of a trunk keeps its PCP in a VID 0 tag; other ports do so on request
-        if mode is VlanMode.TRUNK:
+        # Rule: VLAN 0 keeps its PCP in a VID 0 tag; other untagged copies do so on request
+        if not always and not native:
             return replace(tag, vid=0) if tag.pcp else None
         # Rule: a tag that only carries the priority is 0x8100
         return replace(tag, tpid=0x8100, vid=0) if port.keep_priority_tag and tag.pcp else None
@@ -237,7 +244,8 @@ class LearningReference:
         if target is None or self.network.ports[in_port].name == target:
             return False
         if self.network.ports[in_port].mirror in (Mirror.INGRESS, Mirror.BOTH):
-            return True
+            # Rule: a frame that the VLAN check of its port stopped is not mirrored
+            return outcome.reason not in (DropReason.TAG_ON_ACCESS, DropReason.VLAN_NOT_ALLOWED)
         return any(
             self.network.ports[copy.port].mirror in (Mirror.EGRESS, Mirror.BOTH)
             for copy in outcome.copies

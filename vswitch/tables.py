@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from vswitch.image_kernel import (
+    F_ACCESS,
     F_ALWAYS_UNTAGGED,
     F_CHECK_SOURCE,
     F_LEARN_SECONDARY,
@@ -112,6 +113,7 @@ def _flags(port: Port, dialect: Dialect) -> int:
             flags |= F_SPOOF_GUARD if port.spoof_guard else F_LEARN_SECONDARY
     elif port.vlan.mode in (VlanMode.ACCESS, VlanMode.DOT1Q_TUNNEL):
         flags |= F_ALWAYS_UNTAGGED
+        flags |= F_ACCESS if port.vlan.mode is VlanMode.ACCESS else 0
     if port.vlan.mode is VlanMode.DOT1Q_TUNNEL and port.vlan.cvlans:
         flags |= F_TUNNEL
     if port.mirror in (Mirror.INGRESS, Mirror.BOTH):

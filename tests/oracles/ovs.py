@@ -18,7 +18,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from vswitch.ports import Network, Port, VlanMode
+from vswitch.ports import Mirror, Network, Port, VlanMode
 
 DAEMON = Path("/usr/lib/openvswitch-switch/ovs-vswitchd")
 SCHEMA = Path("/usr/share/openvswitch/vswitch.ovsschema")
@@ -51,7 +51,10 @@ class Control:
         self.socket.sendall(json.dumps(request).encode())
         raw = b""
         while True:
-            raw += self.socket.recv(1 << 20)
+            part = self.socket.recv(1 << 20)
+            if not part:
+                raise RuntimeError(f"Open vSwitch ended during {method} {params}")
+            raw += part
             try:
                 answer = json.loads(raw)
             except ValueError:
@@ -117,6 +120,12 @@ class OpenVSwitch:
         self._wait_for(control)
         self.control = Control(control)
 
+    def ask(self, method: str, *params: str) -> str:
+        """Run a command of the daemon."""
+        if self.control is None:
+            raise RuntimeError("Open vSwitch is not running")
+        return self.control.ask(method, *params)
+
     def _spawn(self, *command: str) -> None:
         self.processes.append(
             subprocess.Popen(
@@ -146,16 +155,22 @@ class OpenVSwitch:
     def _vsctl(self, *arguments: str) -> None:
         self._run("ovs-vsctl", f"--db={self.database}", "--timeout=20", *arguments)
 
-    def configure(self, network: Network) -> None:
+    def configure(self, network: Network, vlan_limit: int = 1) -> None:
         """Replace the bridge by one with the ports of a learning network.
 
-        Ports keep their order. The sentinel's port is a member of no VLAN that a test uses.
+        Parameters
+        ----------
+        network : Network
+            Ports and settings. An access port of VLAN 4000 is added for the sentinel.
+        vlan_limit : int
+            How many tags Open vSwitch looks at: 1 is its default, 2 is for tunnels.
         """
         self.bridges += 1
         bridge = f"b{self.bridges}"
         command = ["--", "--if-exists", "del-br", f"b{self.bridges - 1}", "--", "add-br", bridge]
         command += ["--", "set", "Bridge", bridge, "datapath_type=dummy", "fail_mode=standalone"]
         command += [f"other_config:mac-table-size={network.fdb_size}"]
+        command += [f"other_config:mac-aging-time={int(network.ageing_s)}"]
         names = {port.name: f"{bridge}{port.name}" for port in network.ports}
         for port in network.ports:
             command += self._port(bridge, names[port.name], port)
@@ -169,19 +184,21 @@ class OpenVSwitch:
             "type=dummy",
             f"options:tx_pcap={self.home}/{extra}.pcap",
         ]
-        mirrors = [port for port in network.ports if port.mirror.value != "none"]
-        if network.mirror_to is not None and mirrors:
-            raise ValueError("mirrors are not compared")
-        tunnels = any(port.vlan.mode is VlanMode.DOT1Q_TUNNEL for port in network.ports)
-        # one tag is looked at by default; a tunnel must look at two
-        limit = f"other_config:vlan-limit={2 if tunnels else 1}"
+        command += self._mirror(bridge, names, network)
+        limit = f"other_config:vlan-limit={vlan_limit}"
         self._vsctl("set", "Open_vSwitch", ".", limit, *command)
         rule = f"priority=1000,dl_type={SENTINEL_TYPE:#x},actions=IN_PORT"
-        self._run("ovs-ofctl", "add-flow", f"unix:{self.home}/{bridge}.mgmt", rule)
+        management = f"unix:{self.home}/{bridge}.mgmt"
+        self._run("ovs-ofctl", "add-flow", management, rule)
+        for port in network.ports:
+            if not port.connected:
+                self._run("ovs-ofctl", "mod-port", management, names[port.name], "no-forward")
         for entry in network.static:
             address = entry.mac.to_bytes(6, "little").hex(":")
-            self.control.ask("fdb/add", bridge, names[entry.port], str(entry.vlan), address)
+            self.ask("fdb/add", bridge, names[entry.port], str(entry.vlan), address)
         self._close_taps()
+        for old in self.home.glob(f"b{self.bridges - 1}*.pcap"):
+            old.unlink()
         self.names = names
         self.taps = {name: Tap(self.home / f"{names[name]}.pcap") for name in names}
         self.taps[""] = self.sentinel = Tap(self.home / f"{extra}.pcap")
@@ -212,9 +229,25 @@ class OpenVSwitch:
             "--", "set", "Interface", name, *interface,
         ]  # fmt: skip
 
+    def _mirror(self, bridge: str, names: dict[str, str], network: Network) -> list[str]:
+        if network.mirror_to is None:
+            return []
+        sets = {
+            "select_src_port": (Mirror.INGRESS, Mirror.BOTH),
+            "select_dst_port": (Mirror.EGRESS, Mirror.BOTH),
+        }
+        command = ["--", "--id=@out", "get", "Port", names[network.mirror_to]]
+        for number, port in enumerate(network.ports):
+            command += ["--", f"--id=@p{number}", "get", "Port", names[port.name]]
+        command += ["--", "--id=@m", "create", "Mirror", "name=m", "output_port=@out"]
+        for column, kinds in sets.items():
+            chosen = [f"@p{n}" for n, port in enumerate(network.ports) if port.mirror in kinds]
+            command.append(f"{column}={','.join(chosen) or '[]'}")
+        return [*command, "--", "set", "Bridge", bridge, "mirrors=@m"]
+
     def send(self, port: str, frame: bytes) -> dict[str, bytes]:
         """Put a frame into a port; return what left, by port name."""
-        self.control.ask("netdev-dummy/receive", self.names[port], frame.hex())
+        self.ask("netdev-dummy/receive", self.names[port], frame.hex())
         self._settle()
         left = {}
         for name in self.names:
@@ -225,6 +258,15 @@ class OpenVSwitch:
                 left[name] = frames[0]
         return left
 
+    def stop_clock(self) -> None:
+        """Stop the daemon's clock, for good: from now on it goes by :meth:`advance` only."""
+        self.ask("time/stop")
+
+    def advance(self, seconds: int) -> None:
+        """Let time pass, and what is too old be forgotten."""
+        self.ask("time/warp", str(seconds * 1000))
+        self._settle()
+
     def _settle(self) -> None:
         """Wait until all that was put in has left.
 
@@ -232,7 +274,7 @@ class OpenVSwitch:
         order, so one that shares a batch with the tested frame proves nothing.
         """
         for _ in range(2):
-            self.control.ask("netdev-dummy/receive", self.sentinel_port, SENTINEL.hex())
+            self.ask("netdev-dummy/receive", self.sentinel_port, SENTINEL.hex())
             end = time.monotonic() + WAIT_S
             while not self.sentinel.frames():
                 if time.monotonic() > end:
