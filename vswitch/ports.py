@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
-from pcaps.addresses import is_group, key_to_mac, mac_to_key
+from pcaps.addresses import BROADCAST_KEY, is_group, key_to_mac, mac_to_key
 from pcaps.errors import BadInput
 
 VLANS = range(1, 4095)
@@ -21,6 +21,7 @@ VLANS = range(1, 4095)
 
 MAX_PORTS = 0xFFFE
 MAX_MTU = 65535
+SHORTEST_AGEING_S, LONGEST_AGEING_S = 1e-6, 1e9
 
 
 class Dialect(StrEnum):
@@ -83,6 +84,21 @@ def _coerce(record: object, **kinds: type[StrEnum]) -> None:
             raise BadInput(f"unknown {name} '{given}'; use one of {known}") from None
 
 
+def _key(mac: Any) -> int:
+    """Return the key of an address given as text or as a key; refuse what no port can own."""
+    key = mac_to_key(mac) if isinstance(mac, str) else int(mac)
+    if not 0 <= key <= BROADCAST_KEY:
+        raise BadInput(f"MAC address {key:#x} has more than 48 bits; write it as 00:15:5d:00:00:01")
+    if is_group(key):
+        raise BadInput(f"{key_to_mac(key)} is a group address; no port can own it")
+    return key
+
+
+def _check_vid(what: str, vid: int) -> None:
+    if vid != 0 and vid not in VLANS:
+        raise BadInput(f"{what} {vid} is out of range; use 1 to 4094, or 0 for untagged")
+
+
 def _ranges(vids: Iterable[int]) -> str:
     """Write VIDs as people do: ``10,20-29``."""
     runs: list[list[int]] = []
@@ -97,6 +113,8 @@ def _ranges(vids: Iterable[int]) -> str:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VlanSetting:
     """VLAN setting of one port.
+
+    Sets of VIDs may be given as any collection; they are kept frozen.
 
     Parameters
     ----------
@@ -113,8 +131,6 @@ class VlanSetting:
         Whether the uplink carries the untagged domain.
     secondary : int
         Secondary VID of an isolated or community port.
-    secondaries : frozenset of int
-        Secondary VIDs that a promiscuous port, or the uplink, accepts tagged.
     cvlans : frozenset of int
         Inner VIDs that may leave a tunnel port; empty = all, and untagged.
     tunnel_tpid : int
@@ -127,25 +143,24 @@ class VlanSetting:
     pruned: frozenset[int] = frozenset()
     untagged: bool = True
     secondary: int = 0
-    secondaries: frozenset[int] = frozenset()
     cvlans: frozenset[int] = frozenset()
     tunnel_tpid: int = 0x88A8
 
     def __post_init__(self) -> None:
         _coerce(self, mode=VlanMode)
+        for name in ("allowed", "pruned", "cvlans"):
+            given = getattr(self, name)
+            if given is not None:
+                object.__setattr__(self, name, frozenset(given))
         for what, vids in (
             ("VLAN", {self.vid}),
             ("allowed VLAN", self.allowed or ()),
             ("pruned VLAN", self.pruned),
             ("secondary VLAN", {self.secondary}),
-            ("secondary VLAN", self.secondaries),
             ("customer VLAN", self.cvlans),
         ):
             for vid in vids:
-                if vid != 0 and vid not in VLANS:
-                    raise BadInput(
-                        f"{what} {vid} is out of range; use 1 to 4094, or 0 for untagged"
-                    )
+                _check_vid(what, vid)
         if self.mode in (VlanMode.ISOLATED, VlanMode.COMMUNITY):
             if not self.vid or not self.secondary or self.vid == self.secondary:
                 raise BadInput(
@@ -229,18 +244,17 @@ class Port:
 
     def __post_init__(self) -> None:
         _coerce(self, kind=PortKind, mirror=Mirror)
-        if isinstance(self.mac, str):
-            object.__setattr__(self, "mac", mac_to_key(self.mac))
         if not self.name:
             raise BadInput("a port needs a name")
         if self.mtu is not None and not 46 <= self.mtu <= MAX_MTU:
             raise BadInput(
                 f"port '{self.name}': MTU {self.mtu} is out of range; use 46 to {MAX_MTU}"
             )
-        if self.mac is not None and is_group(self.mac):
-            raise BadInput(
-                f"port '{self.name}': {key_to_mac(self.mac)} is a group address; no port can own it"
-            )
+        if self.mac is not None:
+            try:
+                object.__setattr__(self, "mac", _key(self.mac))
+            except BadInput as error:
+                raise BadInput(f"port '{self.name}': {error.what}") from None
 
     @property
     def address(self) -> str | None:
@@ -259,15 +273,19 @@ class StaticEntry:
     ----------
     port : str
         Name of the port.
-    mac : int
-        Address as a key.
+    mac : int or str
+        Address, as text or as a key (kept as a key).
     vlan : int
         VLAN of the entry, 0 = untagged domain.
     """
 
     port: str
-    mac: int
+    mac: Any
     vlan: int = 0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "mac", _key(self.mac))
+        _check_vid("VLAN", self.vlan)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -288,7 +306,7 @@ class Network:
     mirror_to : str, optional
         Name of the port that gets mirrored frames.
     ageing_s : float
-        Seconds after which a learned entry is forgotten (learning).
+        Seconds after which a learned entry is forgotten, 1e-6 to 1e9 (learning).
     fdb_size : int
         Most entries that are learned (learning).
     static : tuple of StaticEntry
@@ -320,6 +338,11 @@ class Network:
                 raise BadInput(
                     f"network '{self.name}': static entry for unknown port '{entry.port}'"
                 )
+        if not SHORTEST_AGEING_S <= self.ageing_s <= LONGEST_AGEING_S:
+            raise BadInput(
+                f"network '{self.name}': ageing time {self.ageing_s} s is out of range; "
+                "use 1e-6 to 1e9"
+            )
         if not 10 <= self.fdb_size <= 1_000_000:
             raise BadInput(
                 f"network '{self.name}': table size {self.fdb_size} is out of range; use 10 to 1000000"
@@ -339,6 +362,19 @@ class Network:
             names.add(port.name)
             uplinks += port.kind is PortKind.UPLINK
             if self.dialect is Dialect.LEARNING:
+                if port.vlan.mode in PRIVATE_MODES:
+                    raise BadInput(
+                        f"port '{port.name}': VLAN mode {port.vlan.mode} belongs to dialect 'hyperv'"
+                    )
+                tpid = port.vlan.tunnel_tpid
+                if port.vlan.mode is VlanMode.DOT1Q_TUNNEL and tpid not in (
+                    0x8100,
+                    *self.tag_types,
+                ):
+                    raise BadInput(
+                        f"port '{port.name}': tunnel TPID {tpid:#06x} is not among the network's; "
+                        "add it to tpids"
+                    )
                 continue
             if port.vlan.mode in LEARNING_ONLY:
                 raise BadInput(

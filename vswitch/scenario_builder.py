@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -57,6 +59,18 @@ REPEATED: dict[str, type[BaseModel]] = {
 }
 
 
+KEYS_OF_MODES = {
+    "allowed": ("trunk",),
+    "prune": ("trunk",),
+    "secondary": ("isolated", "community"),
+    "tag": ("access", "native-tagged", "native-untagged", "dot1q-tunnel"),
+    "trunks": ("trunk", "native-tagged", "native-untagged"),
+    "cvlans": ("dot1q-tunnel",),
+    "tunnel_tpid": ("dot1q-tunnel",),
+}
+"""Keys of [[vm]] and [[port]] that mean something in some VLAN modes only."""
+
+
 class ScenarioBuilder:
     """Turns parsed TOML into a scenario, and collects problems on the way.
 
@@ -94,7 +108,7 @@ class ScenarioBuilder:
         profile = profile_of(head.profile)
         sections = list(self._entries("network", NetworkSection)) or [(NetworkSection(), ())]
         names = [section.name for section, _ in sections]
-        unsound = [name for name in self._raw_names() if name not in names]
+        unsound = [name for name in self._raw_names("network") if name not in names]
         self._pool(host)
         for section, where in sections:
             if names.count(section.name) > 1 and section.name in self.ports:
@@ -106,8 +120,9 @@ class ScenarioBuilder:
         for name in unsound:
             self.ports[name] = []
         self._vms(names, profile)
-        self._learning_ports(names, {section.name: section for section, _ in sections}, profile)
-        statics = self._statics(names)
+        by_name = {section.name: section for section, _ in sections}
+        self._learning_ports(names, by_name, profile)
+        statics = self._statics(names, by_name, profile)
         networks = [
             self._network(section, where, profile, statics.get(section.name, []))
             for section, where in sections
@@ -172,9 +187,9 @@ class ScenarioBuilder:
             mac for vm, _ in self._quietly("vm", VmSection) if (mac := vm.mac) is not None
         }
 
-    def _raw_names(self) -> list[str]:
-        """Return the names of all networks, sound or not."""
-        raw = self.raw.get("network", [])
+    def _raw_names(self, key: str) -> list[str]:
+        """Return the names of all networks, VMs or ports, sound or not."""
+        raw = self.raw.get(key, [])
         entries = (
             [entry for entry in raw if isinstance(entry, dict)] if isinstance(raw, list) else []
         )
@@ -250,7 +265,8 @@ class ScenarioBuilder:
     def _vms(self, names: list[str], profile: Profile) -> None:
         for vm, where in self._entries("vm", VmSection):
             network = self._home(vm.network, where, names)
-            if network is None or not self._allowed(vm, where, profile):
+            fits = self._fits_mode(vm, where, vm.mode)
+            if network is None or not self._allowed(vm, where, profile) or not fits:
                 continue
             if vm.count > 1 and "{n}" not in vm.name:
                 self.problem((*where, "name"), "needs {n} for the number, since count is given")
@@ -277,6 +293,15 @@ class ScenarioBuilder:
             self.problem((*where, "mirror"), f"{title} has no port mirroring; take 2012")
         if vm.mtu > 1500 and not profile.guest_jumbo:
             self.problem((*where, "mtu"), f"{title} has no jumbo frames for VMs; take r2 or 2012")
+        return len(self.problems) == before
+
+    def _fits_mode(self, section: BaseModel, where: Where, mode: str) -> bool:
+        """Tell whether all keys of a port mean something in its VLAN mode."""
+        before = len(self.problems)
+        for key in sorted(section.model_fields_set & KEYS_OF_MODES.keys()):
+            if mode not in KEYS_OF_MODES[key]:
+                modes = " or ".join(KEYS_OF_MODES[key])
+                self.problem((*where, key), f"means nothing in mode {mode}; it is for {modes}")
         return len(self.problems) == before
 
     def _vm(self, vm: VmSection, where: Where, network: str, number: int) -> None:
@@ -313,6 +338,8 @@ class ScenarioBuilder:
             if network in sections and _dialect(sections[network], profile) is not Dialect.LEARNING:
                 self.problem(where, "[[port]] is for networks of dialect learning; write [[vm]]")
                 continue
+            if not self._fits_mode(port, where, port.vlan_mode()):
+                continue
             try:
                 setting = VlanSetting(
                     mode=port.vlan_mode(), vid=port.tag, allowed=port.trunks,
@@ -326,7 +353,9 @@ class ScenarioBuilder:
                 isolated=port.protected, keep_priority_tag=port.priority_tags, mirror=port.mirror,
             )  # fmt: skip
 
-    def _statics(self, names: list[str]) -> dict[str, list[StaticEntry]]:
+    def _statics(
+        self, names: list[str], sections: dict[str, NetworkSection], profile: Profile
+    ) -> dict[str, list[StaticEntry]]:
         found: dict[str, list[StaticEntry]] = {}
         for entry, where in self._entries("static", StaticSection):
             network = self._home(entry.network, where, names)
@@ -334,7 +363,10 @@ class ScenarioBuilder:
                 continue
             ports = [port.name for port, _ in self.ports[network]]
             if entry.port not in ports:
-                self.problem((*where, "port"), unknown("port", entry.port, ports))
+                self._unknown_port((*where, "port"), entry.port, ports)
+                continue
+            if network in sections and _dialect(sections[network], profile) is not Dialect.LEARNING:
+                self.problem(where, "[[static]] is for networks of dialect learning")
                 continue
             found.setdefault(network, []).append(
                 StaticEntry(port=entry.port, mac=entry.mac, vlan=entry.vlan)
@@ -345,8 +377,6 @@ class ScenarioBuilder:
         self, section: NetworkSection, where: Where, profile: Profile, static: list[StaticEntry]
     ) -> Network | None:
         dialect = _dialect(section, profile)
-        if static and dialect is not Dialect.LEARNING:
-            self.problem(("static", 0), "static entries are for networks of dialect learning")
         ports = tuple(port for port, _ in self.ports[section.name])
         if section.mirror_to is not None and not profile.mirroring and dialect is Dialect.HYPERV:
             self.problem(
@@ -354,20 +384,48 @@ class ScenarioBuilder:
             )
         names = [port.name for port in ports]
         if section.mirror_to is not None and section.mirror_to not in names:
-            self.problem((*where, "mirror_to"), unknown("port", section.mirror_to, names))
+            self._unknown_port((*where, "mirror_to"), section.mirror_to, names)
             return None
         try:
-            return Network(
-                name=section.name, ports=ports, dialect=dialect,
+            bare = Network(
+                name=section.name, dialect=dialect, ageing_s=section.ageing,
                 tpids=None if section.tpids is None else tuple(section.tpids),
-                mirror_to=section.mirror_to, ageing_s=section.ageing,
-                fdb_size=section.fdb_size, static=tuple(static),
+                fdb_size=section.fdb_size,
             )  # fmt: skip
         except BadInput as error:
             self.problem(where, error.what)
             return None
+        try:
+            return replace(bare, ports=ports, mirror_to=section.mirror_to, static=tuple(static))
+        except BadInput as error:
+            self._blame_ports(bare, where, error)
+            return None
+
+    def _blame_ports(self, bare: Network, where: Where, error: BadInput) -> None:
+        """Report each port that its network refuses even alone, else the network."""
+        before = len(self.problems)
+        for port, place in self.ports[bare.name]:
+            try:
+                bare.with_ports([port])
+            except BadInput as alone:
+                self.problem(place, alone.what)
+        if len(self.problems) == before:
+            self.problem(where, error.what)
 
     # What refers to ports
+
+    def _unknown_port(self, where: Where, name: str, known: list[str]) -> None:
+        """Report a port that does not exist, unless it is one with a mistake of its own."""
+        for key in ("vm", "port"):
+            for written in self._raw_names(key):
+                if re.fullmatch(re.escape(written).replace(r"\{n\}", r"\d+"), name):
+                    if name not in self._all_ports():
+                        return
+        self.problem(where, unknown("port", name, known))
+
+    def _all_ports(self) -> list[str]:
+        """Return the names of all sound ports."""
+        return [port.name for found in self.ports.values() for port, _ in found]
 
     def _check_rest(
         self,
@@ -384,13 +442,13 @@ class ScenarioBuilder:
                 self.problem(("nic",), error.what)
         if replay.network is not None and replay.network not in names:
             self.problem(("replay", "network"), unknown("network", replay.network, names))
-        ports = [port.name for found in self.ports.values() for port, _ in found]
+        ports = self._all_ports()
         if replay.ingress not in (None, "source-mac", *ports):
-            self.problem(("replay", "ingress"), unknown("port", str(replay.ingress), ports))
+            self._unknown_port(("replay", "ingress"), str(replay.ingress), ports)
         for place, interface in enumerate(replay.interface):
             if interface.port not in ports:
                 where = ("replay", "interface", place, "port")
-                self.problem(where, unknown("port", interface.port, ports))
+                self._unknown_port(where, interface.port, ports)
         self._check_expect(expect, ports)
 
     def _check_expect(self, expect: ExpectSection, ports: list[str]) -> None:
@@ -403,7 +461,9 @@ class ScenarioBuilder:
             ("frames", expect.frames, counted, "port"),
         ):
             for name, bound in bounds.items():
-                if name not in known:
+                if name not in known and kind == "port":
+                    self._unknown_port(("expect", key, name), name, known)
+                elif name not in known:
                     self.problem(("expect", key, name), unknown(kind, name, known))
                 try:
                     parse_bound(bound)

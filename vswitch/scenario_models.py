@@ -8,7 +8,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSche
 
 from pcaps.addresses import is_group, mac_to_key
 from pcaps.errors import BadInput
-from vswitch.ports import VLANS, Mirror, VlanMode
+from vswitch.ports import LONGEST_AGEING_S, SHORTEST_AGEING_S, VLANS, Mirror, VlanMode
 
 
 def _vids(given: Any) -> Any:
@@ -98,7 +98,10 @@ class NetworkSection(_Section):
         None, description="Port that gets mirrored frames (profile 2012, dialect learning)."
     )
     ageing: float = Field(
-        300, gt=0, description="Seconds until a learned entry is forgotten (dialect learning)."
+        300,
+        ge=SHORTEST_AGEING_S,
+        le=LONGEST_AGEING_S,
+        description="Seconds until a learned entry is forgotten (dialect learning).",
     )
     fdb_size: int = Field(
         8192, ge=10, le=1_000_000, description="Most learned entries (dialect learning)."

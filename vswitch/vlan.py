@@ -18,7 +18,6 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from pcaps.errors import BadInput
 from vswitch.image_kernel import E_CHECK_INNER, E_DROP, E_PVID, ISOLATED_GROUP, NO_TAG, ROW_WORDS
 from vswitch.ports import VLANS, Network, Port, PortKind, VlanMode, VlanSetting
 from vswitch.verdict import DropReason
@@ -236,8 +235,6 @@ def tpid_place(tpid: int, network: Network) -> int:
     """Return the TPID bits of a decision word for a tag of `tpid`."""
     if tpid == 0x8100:
         return 0
-    if tpid not in network.tag_types:
-        raise BadInput(f"tunnel TPID {tpid:#06x} is not among the network's TPIDs; add it there")
     return 1 + network.tag_types.index(tpid)
 
 
