@@ -14,6 +14,9 @@ VMQ = ("tests/nic/test_vmq.py", "tests/nic/test_adapter.py")
 FILTERS = ("tests/nic/test_filters.py",)
 READERS = ("tests/pcaps/test_capture.py",)
 HEADERS = ("tests/pcaps/test_headers.py",)
+COUNTERS = ("tests/vswitch/test_tally.py",)
+ADAPTER_LOOPS = ("tests/vswitch/test_replay_kernel.py",)
+TABLES = ("tests/vswitch/test_tables.py",)
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,15 @@ class Fault:
 DECIDE = "vswitch/decide_kernel.py"
 LEARN = "vswitch/learning_kernel.py"
 COPIES = "vswitch/copies_kernel.py"
+FDB_KERNEL = "vswitch/fdb_kernel.py"
 VLAN = "vswitch/vlan.py"
+IMAGE = "vswitch/tables.py"
+LOOPS = "vswitch/replay_kernel.py"
+STATS = "vswitch/stats_kernel.py"
+ADAPTER = "nic/adapter.py"
+FILTER_KERNEL = "nic/filters_kernel.py"
+INDEX = "pcaps/index_kernel.py"
+HEADER_KERNEL = "pcaps/headers_kernel.py"
 
 FAULTS = (
     Fault(
@@ -137,21 +148,21 @@ FAULTS = (
     ),
     Fault(
         "an address that moves is found at its new port",
-        "vswitch/fdb_kernel.py",
+        FDB_KERNEL,
         "    learned[entry + u64(E_PORT)] = port\n",
         "    learned[entry + u64(E_PORT)] = port & u64(1)\n",
         (*FDB, *TWINS),
     ),
     Fault(
         "an entry that has aged out is not found",
-        "vswitch/fdb_kernel.py",
+        FDB_KERNEL,
         ">= learned[L_AGEING]",
         "> learned[L_AGEING] + learned[L_AGEING]",
         FDB,
     ),
     Fault(
         "the fullest port gives up its entry",
-        "vswitch/fdb_kernel.py",
+        FDB_KERNEL,
         "if learned[port + u64(Q_COUNT)] > most:",
         "if learned[port + u64(Q_COUNT)] > most and number < 1:",
         FDB,
@@ -195,14 +206,14 @@ FAULTS = (
     ),
     Fault(
         "the adapter tests the VID with the address",
-        "nic/filters_kernel.py",
+        FILTER_KERNEL,
         "value = find(table, (vid << u64(48)) | mac)",
         "value = find(table, mac)",
         (*FILTERS, *TWINS),
     ),
     Fault(
         "the adapter's limit counts frames of its own length in",
-        "nic/filters_kernel.py",
+        FILTER_KERNEL,
         "if length > table[T_LONGEST]:",
         "if length >= table[T_LONGEST]:",
         (*FILTERS, *TWINS),
@@ -222,5 +233,260 @@ FAULTS = (
         "_E.CLEAR_FILTER_LAST: {_S.SET: _S.ALLOCATED, _S.RUNNING: _S.PAUSED},",
         "_E.CLEAR_FILTER_LAST: {_S.SET: _S.ALLOCATED, _S.RUNNING: _S.RUNNING},",
         VMQ,
+    ),
+    Fault(
+        "DEI is lost where the VID changes",
+        LEARN,
+        "            keep = u64(0xE000)\n",
+        "            keep = u64(0xF000)\n",
+    ),
+    Fault(
+        "a static entry does not move",
+        FDB_KERNEL,
+        "        if owner & u64(STATIC):\n            return u64(KEPT_STATIC)\n",
+        "",
+        (*FDB, *TWINS),
+    ),
+    Fault(
+        "the clock of the learned table never goes back",
+        FDB_KERNEL,
+        "learned[L_CLOCK] = max(learned[L_CLOCK], now)",
+        "learned[L_CLOCK] = now",
+        FDB,
+    ),
+    Fault(
+        "an entry behind a deleted one is still found",
+        FDB_KERNEL,
+        "if ((slot - home) & mask) >= ((slot - hole) & mask):",
+        "if ((slot - home) & mask) < ((slot - hole) & mask):",
+        FDB,
+    ),
+    Fault(
+        "unicast, flooded and dropped are three verdicts",
+        "vswitch/words_kernel.py",
+        "return (word >> u64(KIND_SHIFT)) & u64(3)",
+        "return (word >> u64(KIND_SHIFT)) & u64(1)",
+    ),
+    Fault(
+        "isolation groups are told apart",
+        "vswitch/words_kernel.py",
+        "GROUP_MASK = 0xFFF\n",
+        "GROUP_MASK = 0x1\n",
+    ),
+    Fault(
+        "a key whose slot is taken is found behind it",
+        "vswitch/image_kernel.py",
+        "        slot = (slot + u64(1)) & ((u64(1) << (u64(64) - shift)) - u64(1))",
+        "        return u64(NOT_FOUND)",
+        (*TABLES, *TWINS),
+    ),
+    Fault(
+        "the longest frame is MTU and 14 bytes of header",
+        IMAGE,
+        "else port.mtu + 14",
+        "else port.mtu + 18",
+        (*TABLES, *TWINS, *CORNERS),
+    ),
+    Fault(
+        "a place for a TPID that is not used matches nothing else",
+        IMAGE,
+        "return words + [words[0]] * (3 - len(words))",
+        "return words + [0] * (3 - len(words))",
+        TABLES,
+    ),
+    Fault(
+        "mirroring both copies what leaves, too",
+        IMAGE,
+        "if port.mirror in (Mirror.EGRESS, Mirror.BOTH):",
+        "if port.mirror is Mirror.EGRESS:",
+    ),
+    Fault(
+        "a queue without an owner is looked up as the default queue is",
+        IMAGE,
+        "NOT_FOUND if own is None else _own_word(*own, groups)",
+        "0 if own is None else _own_word(*own, groups)",
+        (*TABLES, *TWINS),
+    ),
+    Fault(
+        "an uplink maps a secondary VID to its primary VLAN",
+        VLAN,
+        "group.primary << TCI_SHIFT | STRIP | number << GROUP_SHIFT",
+        "group.secondary << TCI_SHIFT | STRIP | number << GROUP_SHIFT",
+    ),
+    Fault(
+        "the adapter does not count the tag towards its limit",
+        LOOPS,
+        "return place(filters, destination, vid, wirelen - u64(4) * tagged)",
+        "return place(filters, destination, vid, wirelen)",
+        ADAPTER_LOOPS,
+    ),
+    Fault(
+        "an untagged frame has VID 0 for the adapter",
+        LOOPS,
+        " & u64(0xFFF) & (u64(0) - tagged)",
+        " & u64(0xFFF)",
+        (*ADAPTER_LOOPS, *TWINS),
+    ),
+    Fault(
+        "a frame that is cut in its tag goes to the default queue",
+        LOOPS,
+        "if caplen < u64(14) + u64(4) * tagged:",
+        "if caplen < u64(14):",
+        ADAPTER_LOOPS,
+    ),
+    Fault(
+        "the adapter sees frames from the wire only",
+        LOOPS,
+        "if port_field(image, in_port, P_FLAGS) & u64(F_UPLINK):",
+        "if port_field(image, in_port, P_FLAGS) | u64(F_UPLINK):",
+        (*ADAPTER_LOOPS, *TWINS),
+    ),
+    Fault(
+        "frames are numbered through the walk over a capture",
+        LOOPS,
+        "            count(stats, word, length, kept, number + i)\n            words[i] = word\n"
+        "            if columns:",
+        "            count(stats, word, length, kept, number)\n            words[i] = word\n"
+        "            if columns:",
+        ("tests/vswitch/test_replay.py",),
+    ),
+    Fault(
+        "the first frame dropped for a reason keeps its number",
+        STATS,
+        "        if stats[u64(S_DROPPED) + reason] == u64(0):\n"
+        "            stats[u64(S_FIRST) + reason] = number\n",
+        "        stats[u64(S_FIRST) + reason] = number\n",
+        (*COUNTERS, *TWINS),
+    ),
+    Fault(
+        "bytes on the wire are not those captured",
+        STATS,
+        "stats[port + u64(SP_WIRE)] += wirelen",
+        "stats[port + u64(SP_WIRE)] += caplen",
+        (*COUNTERS, *TWINS),
+    ),
+    Fault(
+        "a mirrored frame is copied once, though both its ports are mirrored",
+        COPIES,
+        "        if is_mirrored(data, at, u64(caplen[i]), u64(wirelen[i]), in_port, word, image):\n",
+        "        if image[H_MIRROR_PORT] != u64(NO_PORT):\n",
+    ),
+    Fault(
+        "a copy held back is no copy",
+        COPIES,
+        "            stats[port + u64(SP_SUPPRESSED)] += u64(1)\n            continue\n",
+        "            stats[port + u64(SP_SUPPRESSED)] += u64(1)\n",
+    ),
+    Fault(
+        "of two filters that match, the first in order wins",
+        FILTER_KERNEL,
+        "other >> u64(16) < value >> u64(16)",
+        "other >> u64(16) > value >> u64(16)",
+        FILTERS,
+    ),
+    Fault(
+        "a group address is taken by an adapter that is not promiscuous",
+        FILTER_KERNEL,
+        "or mac & u64(1) or mac == table[T_OWN_MAC]",
+        "or mac == table[T_OWN_MAC]",
+        FILTERS,
+    ),
+    Fault(
+        "filters run out before queues do",
+        ADAPTER,
+        "len(self._owners) >= self.num_queues or len(self._tests) >= self.max_filters",
+        "len(self._owners) >= self.num_queues",
+        VMQ,
+    ),
+    Fault(
+        "who waited longest takes a freed queue",
+        ADAPTER,
+        "first = self.waiting.popleft()",
+        "first = self.waiting.pop()",
+        VMQ,
+    ),
+    Fault(
+        "no two queues have the same filter",
+        ADAPTER,
+        "        if filter_.test in self._tests:\n",
+        "        if filter_.test in self._tests and filter_.vlan is None:\n",
+        VMQ,
+    ),
+    Fault(
+        "who stops waiting gets no queue later",
+        ADAPTER,
+        "self.waiting = deque(one for one in self.waiting if one.owner != owner)",
+        "self.waiting = deque(self.waiting)",
+        VMQ,
+    ),
+    Fault(
+        "a record longer than 256 KiB is damage",
+        INDEX,
+        "if caplen > u64(MAX_CAPLEN) or following > end:",
+        "if following > end:",
+        READERS,
+    ),
+    Fault(
+        "microseconds become nanoseconds, nanoseconds stay",
+        INDEX,
+        "    if not nanosecond:\n",
+        "    if nanosecond:\n",
+        READERS,
+    ),
+    Fault(
+        "a block's length is a multiple of four",
+        INDEX,
+        "if total < u64(12) or total & u64(3) != u64(0):",
+        "if total < u64(12):",
+        READERS,
+    ),
+    Fault(
+        "a packet ends inside its block",
+        INDEX,
+        "            if kept > room:\n                return n, notes, offset, u64(BAD_PACKET)\n",
+        "",
+        READERS,
+    ),
+    Fault(
+        "a frame check sequence that was captured is no part of the frame",
+        INDEX,
+        "                    kept = min(kept, length)\n",
+        "",
+        READERS,
+    ),
+    Fault(
+        "a time before 1970 is 0",
+        INDEX,
+        "    if seconds >> u64(63):  # before 1970\n        return u64(0)\n",
+        "",
+        READERS,
+    ),
+    Fault(
+        "only the first fragment has ports",
+        HEADER_KERNEL,
+        "    if fragment & u64(0x1FFF) == u64(0):\n",
+        "    if fragment & u64(0x3FFF) == u64(0):\n",
+        HEADERS,
+    ),
+    Fault(
+        "padding of a short frame is no payload",
+        HEADER_KERNEL,
+        "columns[C_PAYLOAD_BYTES, i] = columns[C_L3_END, i] - payload",
+        "columns[C_PAYLOAD_BYTES, i] = end - payload",
+        HEADERS,
+    ),
+    Fault(
+        "a field that the capture cut is absent",
+        HEADER_KERNEL,
+        "elif protocol == u64(TCP) and at + u64(20) <= end:",
+        "elif protocol == u64(TCP) and at + u64(14) <= end:",
+        HEADERS,
+    ),
+    Fault(
+        "the second tag is the inner one, not the third",
+        HEADER_KERNEL,
+        "elif columns[C_TAGS, i] == u64(1):",
+        "else:",
+        HEADERS,
     ),
 )
