@@ -12,7 +12,7 @@ import sys
 import click
 
 from pcaps.errors import BadInput
-from vswitch.cli import vswitch
+from vswitch.cli import ReaderGoneError, vswitch
 
 BAD_INPUT, INTERRUPTED = 2, 130
 
@@ -44,8 +44,8 @@ def _run(args: list[str] | None) -> int:
     except click.ClickException as error:
         error.show()
         return BAD_INPUT
-    except BrokenPipeError:
-        # The reader of our output went away: not an error. Python would complain at exit.
+    except (BrokenPipeError, ReaderGoneError):
+        # not an error, as `| head` is none; Python would complain at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except MemoryError:

@@ -48,8 +48,19 @@ def _imported(place: str) -> click.Command:
     return command
 
 
+class ReaderGoneError(Exception):
+    """Who read our output through a pipe has gone away; click itself would exit with 1."""
+
+
 class Shell(click.Group):
     """A group whose commands are named in a table and imported on use."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            raise ReaderGoneError from None
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the names, in the table's order."""
