@@ -47,7 +47,7 @@ check-bounds: $(VENV)/.test
 
 check-coverage: $(VENV)/.test
 	@echo "== tests with kernels as plain Python, coverage counted"
-	@NUMBA_DISABLE_JIT=1 $(PYTEST) -n $(JOBS) --dist loadfile -m "not slow and not whole_program" \
+	@NUMBA_DISABLE_JIT=1 $(PYTEST) -n $(JOBS) --dist loadfile -m "not slow and not whole_program and not compiled" \
 		--cov --cov-report=term:skip-covered --cov-fail-under=85
 
 bench: $(VENV)/.test

@@ -25,10 +25,13 @@ settings.register_profile("full", max_examples=100, **_common)
 settings.register_profile("plain-python", max_examples=10, **_common)
 settings.load_profile("plain-python" if JIT_OFF else "full")
 
-if JIT_OFF:  # numpy scalars stand in for machine words: they wrap around, and numpy says so
-    import numpy as np
 
-    np.seterr(over="ignore")
+def pytest_configure(config: pytest.Config) -> None:
+    """Let numpy scalars stand in for machine words, which wrap around, in every thread."""
+    if JIT_OFF:
+        config.addinivalue_line(
+            "filterwarnings", "ignore:overflow encountered in scalar:RuntimeWarning"
+        )
 
 
 @pytest.fixture(scope="session")

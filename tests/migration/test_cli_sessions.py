@@ -124,6 +124,7 @@ def test_limit_counts_frames(capture: str) -> None:
     assert answer(capture, "--limit", "5")["summary"]["segments"] == 5
 
 
+@pytest.mark.compiled
 def test_long_tables_are_cut_unless_all_is_asked_for(captures: Path) -> None:
     path = str(captures / "17_real_lan_mix_488_tcp.pcap")
     assert "... and 448 more: --all lists them" in call(path).stdout

@@ -40,6 +40,7 @@ def flags(forge: Forge, **settings) -> set[str]:
 # Counts
 
 
+@pytest.mark.compiled
 def test_as_many_sessions_as_tshark_has_streams(captures: Path, manifest: list[dict]) -> None:
     compared = 0
     for entry in manifest:
@@ -61,6 +62,7 @@ def test_as_many_sessions_as_tshark_has_streams(captures: Path, manifest: list[d
     assert compared >= 20
 
 
+@pytest.mark.compiled
 def test_data_bytes_are_those_of_the_manifest(captures: Path, manifest: list[dict]) -> None:
     expected = {entry["file"]: entry["tcp_payload_bytes"] for entry in manifest}
     for name in ("12_many_protocols.pcap", "15_tso_superframes_ssh.pcap",
@@ -69,6 +71,7 @@ def test_data_bytes_are_those_of_the_manifest(captures: Path, manifest: list[dic
         assert found.streams.sides["data_bytes"].sum() == expected[name]
 
 
+@pytest.mark.compiled
 def test_complete_sessions_are_those_of_the_manifest(captures: Path, manifest: list[dict]) -> None:
     for entry in manifest:
         if entry["file"].startswith(("12", "15", "16", "17", "19", "26")):

@@ -68,6 +68,7 @@ def test_what_cannot_be_read_is_one_sentence(command, tmp_path):
         assert "\n" not in done.exception.what
 
 
+@pytest.mark.compiled
 def test_info_counts_what_independent_tools_count(captures, manifest):
     for entry in manifest:
         path = str(captures / entry["file"])

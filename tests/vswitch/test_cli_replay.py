@@ -117,6 +117,7 @@ def test_standard_input_is_kept_for_a_self_made_scenario() -> None:
     assert b"reads twice" in done.stderr
 
 
+@pytest.mark.compiled
 def test_the_command_of_a_drop_can_be_pasted() -> None:
     facts = json.loads(call(OFFICE, "--json").stdout)
     for drop in facts["first_drops"]:

@@ -12,14 +12,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from numba import config
 
 import pcaps
 from pcaps import samples
 from pcaps.errors import BadInput
 from vswitch.replay import SCHEMA, Job, Replay, run
 
-JIT_OFF = bool(config.DISABLE_JIT)
 OFFICE = str(samples.path("office"))
 DAMAGED = str(samples.path("damaged"))
 
@@ -97,7 +95,6 @@ def test_limit_counts_through_all_captures_and_makes_the_scenario(small: str) ->
     assert replay(small, limit=0).result.frames["in"] == 0
 
 
-@pytest.mark.skipif(JIT_OFF, reason="in threads numpy speaks up about overflows that are meant")
 def test_threads_do_not_change_the_summary() -> None:
     assert replay(OFFICE, jobs=1).summary() == replay(OFFICE, jobs=2).summary()
 
@@ -326,8 +323,6 @@ SCENARIOS = sorted(
 def test_files_of_every_example_scenario_hold_what_the_summary_counts(
     path: Path, jobs: int, tmp_path: Path
 ) -> None:
-    if JIT_OFF and jobs > 1:
-        pytest.skip("in threads numpy speaks up about overflows that are meant")
     done = replay(OFFICE, scenario=str(path), output=tmp_path, split=True, jobs=jobs)
     written = pcaps.open(tmp_path / "queues.pcapng", strict=True)
     counts: Counter[str] = Counter()

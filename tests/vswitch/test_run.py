@@ -51,6 +51,7 @@ def words_of(path, jobs, network):
 
 
 @pytest.mark.parametrize("part_bytes", [64 << 10, 3001])
+@pytest.mark.compiled
 def test_threads_do_not_change_a_single_word(traffic, part_bytes, monkeypatch):
     network = network_of(stations([pcaps.open(traffic)]))
     alone = words_of(traffic, 1, network)

@@ -23,7 +23,7 @@ from vswitch.words_kernel import LOCAL_SOURCE, PLACED
 
 USUAL = "2000" if numba.config.DISABLE_JIT else "40000"
 FRAMES = int(os.environ.get("VSWITCH_TWIN_FRAMES", USUAL))
-PARTS = 8
+PARTS = 2 if numba.config.DISABLE_JIT else 8
 WORLDS = {"hyperv": random_world, "learning": random_learning_world}
 SPREAD = 1_000_003
 
