@@ -1,6 +1,6 @@
 """Entry point: runs the command line and turns errors into one line and an exit code.
 
-0 done; 1 an expectation failed; 2 bad input; 130 interrupted. ``VSWITCH_DEBUG=1``
+0 done; 1 an expectation failed; 2 bad input, or interrupted. ``VSWITCH_DEBUG=1``
 shows tracebacks.
 """
 
@@ -14,7 +14,7 @@ import click
 from pcaps.errors import BadInput
 from vswitch.cli import ReaderGoneError, vswitch
 
-BAD_INPUT, INTERRUPTED = 2, 130
+BAD_INPUT = 2
 
 
 def main(args: list[str] | None = None) -> None:
@@ -37,10 +37,8 @@ def _run(args: list[str] | None) -> int:
         return code if isinstance(code, int) else 0
     except BadInput as error:
         return _complain(error.what)
-    except click.Abort:
-        return _complain("interrupted; nothing was left half-written", INTERRUPTED)
-    except KeyboardInterrupt:
-        return _complain("interrupted; nothing was left half-written", INTERRUPTED)
+    except (click.Abort, KeyboardInterrupt):
+        return _complain("interrupted; nothing was left half-written")
     except click.ClickException as error:
         error.show()
         return BAD_INPUT
@@ -56,9 +54,9 @@ def _run(args: list[str] | None) -> int:
         return _complain(f"{where}{error.strerror or error}")
 
 
-def _complain(what: str, code: int = BAD_INPUT) -> int:
+def _complain(what: str) -> int:
     click.echo(f"vswitch: {what}", err=True)
-    return code
+    return BAD_INPUT
 
 
 if __name__ == "__main__":

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tshark import fields
 
 from pcaps.errors import BadInput
-from tests.pcaps.tshark import fields
 from vswitch.replay import Job, Replay, run
 
 ROOT = Path(__file__).resolve().parents[2]
