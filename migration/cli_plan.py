@@ -56,6 +56,8 @@ def plan(compare: str | None, show_all: bool, as_json: bool, **words: Any) -> No
 
     settings = settings_of(words)
     kinds = _kinds(compare) if compare is not None else [settings.kind]
+    if settings.postcopy_at_ns is not None and "postcopy" not in kinds:
+        raise BadInput("--postcopy-after is of --kind postcopy; add that, or leave it out")
     with announce_compilation(_tell):
         began = time.process_time()
         watch = _Watch()

@@ -35,6 +35,14 @@ def payload_rate(line_bps: float, mtu_bytes: int = 1500) -> float:
     return line_bps / 8 * (mtu_bytes - HEADER_BYTES) / (mtu_bytes + WIRE_BYTES_AROUND)
 
 
+def _steps(rate: float | Sequence[tuple[int, float]]) -> tuple[tuple[int, float], ...]:
+    return ((0, float(rate)),) if isinstance(rate, int | float) else tuple(rate)
+
+
+def _rate_at(steps: Sequence[tuple[int, float]], t_ns: float) -> float:
+    return next((rate for start, rate in reversed(steps) if start <= t_ns), 0.0)
+
+
 @dataclass(frozen=True)
 class Link:
     """Payload rate over time.
@@ -60,20 +68,30 @@ class Link:
 
     @classmethod
     def of(
-        cls, rate: float | Sequence[tuple[int, float]] | Link, taken_bytes_per_s: float = 0.0
+        cls,
+        rate: float | Sequence[tuple[int, float]] | Link,
+        taken: float | Sequence[tuple[int, float]] = 0.0,
     ) -> Link:
-        """Make a link of a rate, of steps, or of a link; less what other traffic takes."""
-        if isinstance(rate, Link):
-            steps: Sequence[tuple[int, float]] = rate.steps
-        elif isinstance(rate, int | float):
-            steps = ((0, float(rate)),)
-        else:
-            steps = tuple(rate)
-        return cls(tuple((start, left - taken_bytes_per_s) for start, left in steps))
+        """Make a link of a rate, of steps, or of a link; less what other traffic takes.
+
+        Parameters
+        ----------
+        rate, taken : float or sequence of (int, float)
+            Bytes/s; or from which time, in ns, how many. What other traffic takes is nothing
+            before its first step.
+        """
+        steps = rate.steps if isinstance(rate, Link) else cls(_steps(rate)).steps
+        others = _steps(taken)
+        if sorted(others) != list(others) or any(start < 0 for start, _ in others):
+            raise BadInput("the times of other traffic on a link only go up, from 0 s or later")
+        times = sorted({start for start, _ in (*steps, *others)})
+        return cls(
+            tuple((start, _rate_at(steps, start) - _rate_at(others, start)) for start in times)
+        )
 
     def at(self, t_ns: float) -> float:
         """Return the rate at a time, in bytes/s."""
-        return [rate for start, rate in self.steps if start <= max(t_ns, 0)][-1]
+        return _rate_at(self.steps, max(t_ns, 0))
 
     def capped(self, cap_bytes_per_s: float) -> Link:
         """Return the link, nowhere faster than a cap."""

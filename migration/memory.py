@@ -22,6 +22,10 @@ from pcaps.errors import BadInput
 ZerosAt = Literal["end", "spread", "start"]
 NEVER = 0xFFFFFFFF
 """Version of a page that the target has not got."""
+MOST_BYTES = 1 << 40
+"""Largest memory in pages: 1 TiB takes 2.1 GB here."""
+MOST_BYTES_PER_S = 1e11
+"""Highest rate of writes that is done one by one; no machine has a memory that fast today."""
 
 
 def pages_of(memory_bytes: int, working_set: WorkingSet, zero_pages: int) -> int:
@@ -62,6 +66,16 @@ class Memory:
         zeros_at: ZerosAt = "end", seed: int = 0,
     ) -> None:  # fmt: skip
         self.pages = pages_of(memory_bytes, working_set, zero_pages)
+        if memory_bytes > MOST_BYTES:
+            raise BadInput(
+                f"a memory of {memory_bytes / 2**40:g} TiB is too large to keep every page; plan it "
+                "with counts"
+            )
+        if working_set.bytes_per_s > MOST_BYTES_PER_S:
+            raise BadInput(
+                f"{working_set.bytes_per_s / 1e9:g} GB/s of pages are too many to write one by one; "
+                "plan them with counts"
+            )
         words = (self.pages + 63) // 64
         self.columns = k.Pages(
             source=np.zeros(self.pages, np.uint32),

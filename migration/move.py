@@ -139,7 +139,7 @@ class Move:
             "connect_s": self.connect_ns / 1e9,
             "resume_s": self.resume_ns / 1e9,
             "end_s": self.end_ns / 1e9,
-            "parts": {name: ns / 1e9 for name, ns in self.parts.items()},
+            "parts": {name.replace(" ", "_"): ns / 1e9 for name, ns in self.parts.items()},
             "bytes_sent": self.bytes_sent,
             "syncs": self.syncs,
             "converged": self.converged,

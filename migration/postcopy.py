@@ -41,7 +41,7 @@ def plan(
     zero_pages: int = 0,
     zeros_at: ZerosAt = "end",
     link_bytes_per_s: float | Sequence[tuple[int, float]] | Link,
-    taken_bytes_per_s: float = 0.0,
+    taken_bytes_per_s: float | Sequence[tuple[int, float]] = 0.0,
     policy: str | Policy = "qemu",
     cap_bytes_per_s: float | None = None,
     downtime_limit_ns: int | None = None,

@@ -39,7 +39,7 @@ def plan(
     zero_pages: int = 0,
     zeros_at: ZerosAt = "end",
     link_bytes_per_s: float | Sequence[tuple[int, float]] | Link,
-    taken_bytes_per_s: float = 0.0,
+    taken_bytes_per_s: float | Sequence[tuple[int, float]] = 0.0,
     policy: str | Policy = "qemu",
     cap_bytes_per_s: float | None = None,
     downtime_limit_ns: int | None = None,
@@ -67,8 +67,8 @@ def plan(
     link_bytes_per_s : float, sequence of (int, float), or Link
         Payload that the link carries: a rate, or rates with the time in ns from which they hold.
         :func:`migration.links.payload_rate` makes it from a line rate.
-    taken_bytes_per_s : float
-        What VM traffic takes of it.
+    taken_bytes_per_s : float or sequence of (int, float)
+        What VM traffic takes of it: a rate, or rates with the time in ns from which they hold.
     policy : str or Policy
         See :data:`migration.policies.POLICIES`.
     cap_bytes_per_s : float, optional
@@ -203,7 +203,7 @@ def predict(
     working_set: WorkingSet | None = None,
     zero_pages: int = 0,
     link_bytes_per_s: float | Sequence[tuple[int, float]] | Link,
-    taken_bytes_per_s: float = 0.0,
+    taken_bytes_per_s: float | Sequence[tuple[int, float]] = 0.0,
     policy: str | Policy = "qemu",
     cap_bytes_per_s: float | None = None,
     downtime_limit_ns: int | None = None,

@@ -33,6 +33,12 @@ SHOWN = {
         "  5 verdict: Dropped: The frame, as it would leave, is longer than the egress",
         "in=web src=db dst=broadcast: dropped",
     ],
+    "plan_a_move.py": [
+        "live        19.7",
+        "quick       17.32 s in all, blackout   17316.6 ms",
+        "It does not converge: what is left gets no smaller",
+        "rarp of 60 bytes 0 ms after the start: ff ff ff ff ff ff 00 15 5d 00 00 01 80 35",
+    ],
 }
 ARGUMENTS = {"throughput.py": ["20000"]}
 

@@ -134,6 +134,7 @@ def test_patterns_are_known_by_name(pattern: str) -> None:
     (("--working-set", "0", "--dirty", "1MB/s"), "give it a size"),
     (("--working-set", "8GiB"), "does not fit into the memory"),
     (("--zero-pages", "2000000"), "zero pages do not fit"),
+    (("--postcopy-after", "1s"), "add that, or leave it out"),
     (("--kind", "postcopy", "--policy", "hyperv-r2"), "has no post-copy"),
     (("--compare", "live,fast"), "has another kind than live, quick, postcopy"),
     (("--announce", "garp"), "there is no announcement 'garp'; did you mean"),

@@ -23,6 +23,13 @@ def test_other_traffic_is_taken_off_every_step() -> None:
     assert Link.of(Link.of(10.0), 4.0) == Link.of(6.0)
 
 
+def test_other_traffic_may_change_at_times_of_its_own() -> None:
+    link = Link.of(((0, 10.0), (100, 30.0)), ((50, 4.0), (150, 0.0)))
+    assert link.steps == ((0, 10.0), (50, 6.0), (100, 26.0), (150, 30.0))
+    with pytest.raises(BadInput, match="only go up"):
+        Link.of(10.0, ((50, 1.0), (20, 2.0)))
+
+
 def test_a_cap_and_a_factor_hold_everywhere() -> None:
     link = Link.of(((0, 10.0), (100, 30.0)))
     assert link.capped(20.0).steps == ((0, 10.0), (100, 20.0))

@@ -184,6 +184,13 @@ def test_a_memory_without_a_page_is_refused() -> None:
         Memory(4095, WorkingSet())
 
 
+def test_what_is_too_much_to_do_one_by_one_is_left_to_counts() -> None:
+    with pytest.raises(BadInput, match="plan it with counts"):
+        Memory(2 << 40, WorkingSet())
+    with pytest.raises(BadInput, match="plan them with counts"):
+        Memory(1 << 20, ws.uniform(1 << 19, 1e12))
+
+
 def test_random_words_are_those_of_draws() -> None:
     draws = Draws(7)
     origin = np.uint64(int(draws.words(3, 0, 1)[0]))

@@ -17,6 +17,8 @@ HEADERS = ("tests/pcaps/test_headers.py",)
 COUNTERS = ("tests/vswitch/test_tally.py",)
 ADAPTER_LOOPS = ("tests/vswitch/test_replay_kernel.py",)
 TABLES = ("tests/vswitch/test_tables.py",)
+MEMORY = ("tests/migration/test_memory.py",)
+POLICIES = ("tests/migration/test_policies.py",)
 
 
 @dataclass(frozen=True)
@@ -488,5 +490,61 @@ FAULTS = (
         "elif columns[C_TAGS, i] == u64(1):",
         "else:",
         HEADERS,
+    ),
+    Fault(
+        "every page of the target is compared",
+        "migration/memory_kernel.py",
+        "    for page in range(m.source.size):\n        if m.source[page] != m.target[page]:",
+        "    for page in range(m.source.size // 2):\n        if m.source[page] != m.target[page]:",
+        MEMORY,
+    ),
+    Fault(
+        "a write to a page that is to be sent is noted all the same",
+        "migration/memory_kernel.py",
+        "    m.log[word] |= bit\n",
+        "    if (m.flagged[word] & bit) == u64(0):\n        m.log[word] |= bit\n",
+        MEMORY,
+    ),
+    Fault(
+        "the cap does not bind the last copy",
+        "migration/blackout.py",
+        "    sender.pace(math.inf)\n",
+        "",
+        POLICIES,
+    ),
+    Fault(
+        "QEMU reads the log when the rest seems small, and looks again",
+        "migration/bursts.py",
+        "if guest.pending == 0 or guest.pending * PAGE < sender.record.threshold_bytes:",
+        "if True:",
+        POLICIES,
+    ),
+    Fault(
+        "Xen sends a round's pages that are dirty again in the next one",
+        "migration/memory_kernel.py",
+        "            if skip and (m.log",
+        "            if False and (m.log",
+        (*MEMORY, *POLICIES),
+    ),
+    Fault(
+        "fifty pages are few enough for Hyper-V, not for Xen",
+        "migration/policies.py",
+        "    small_counts_equal=True,\n",
+        "    small_counts_equal=False,\n",
+        POLICIES,
+    ),
+    Fault(
+        "auto-converge waits for the second time",
+        "migration/throttle.py",
+        "TRIGGERS = 2\n",
+        "TRIGGERS = 1\n",
+        ("tests/migration/test_throttle.py",),
+    ),
+    Fault(
+        "a page that was asked for goes first",
+        "migration/postcopy_kernel.py",
+        "                page = state.waits_for\n",
+        "",
+        ("tests/migration/test_postcopy.py",),
     ),
 )

@@ -30,7 +30,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 from faults import FAULTS, Fault
 
 ROOT = Path(__file__).resolve().parents[2]
-COPIED = ("pcaps", "nic", "vswitch", "migration", "tests", "examples", "pyproject.toml")
+COPIED = (
+    "pcaps", "nic", "vswitch", "migration", "benchmarks", "tests", "examples", "pyproject.toml",
+)  # fmt: skip
 PRINT_HOMES = "import nic, pcaps, vswitch; print(nic.__file__, pcaps.__file__, vswitch.__file__)"
 
 PASSED, FAILED = 0, 1
