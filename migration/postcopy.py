@@ -20,6 +20,7 @@ import numpy as np
 from migration import bursts
 from migration import postcopy_kernel as k
 from migration.blackout import CANCELLED, cancelled, finish
+from migration.convergence import sentence
 from migration.copied import Copied, Ending, Tell
 from migration.links import Link
 from migration.memory import Memory, ZerosAt
@@ -99,7 +100,9 @@ def plan(
         postcopy_after_pass=start_at_ns is None,
     )
     if copied.ending in CANCELLED:
-        return replace(cancelled(copied, chosen, memory_bytes), kind="postcopy")
+        move = cancelled(copied, chosen, memory_bytes)
+        why = sentence(copied.ending, guest.pending, ["an earlier switch to post-copy"])
+        return replace(move, kind="postcopy", why=why)
     if copied.ending is not Ending.POSTCOPY:
         return replace(finish(copied, chosen, memory_bytes), kind="postcopy")
     return _switch(copied, guest, chosen, memory_bytes, latency_ns)
