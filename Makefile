@@ -9,7 +9,7 @@ LOCK   := requirements-test.lock
 PYTEST := $(BIN)/python -m pytest -q
 JOBS   ?= 2
 
-.PHONY: demo test lint check-jit check-bounds check-coverage mutation bench fuzz wheel clean
+.PHONY: demo test lint check-jit check-bounds check-coverage mutation bench fidelity fuzz wheel clean
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
@@ -52,6 +52,9 @@ check-coverage: $(VENV)/.test
 
 bench: $(VENV)/.test
 	@$(BIN)/python benchmarks/fastpath.py
+
+fidelity: $(VENV)/.test
+	@$(BIN)/python -m benchmarks.fidelity
 
 mutation: $(VENV)/.test
 	@$(BIN)/python tests/mutation/run.py

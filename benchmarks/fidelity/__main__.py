@@ -14,9 +14,9 @@ SECTIONS = (qemu, clark, hyperv)
 
 HEAD = """# Fidelity
 
-Our figures beside measured and published ones, row by row, by `python -m benchmarks.fidelity`. Rows that miss are in bold, and
-named with the reason where it is known. No constant is fitted to a row; where constants come from is in
-[migration](../migration/README.md).
+Our figures beside measured and published ones, row by row, by `make fidelity`. What misses is in bold, and named with the reason
+where it is known. Where constants come from is in [migration](../migration/README.md); where one was taken from rows of this page,
+its section says so.
 """
 
 
