@@ -20,7 +20,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from migration.fragments import Fragments
 from migration.payloads import Payloads, is_mapped
 from migration.segments_kernel import (
     FLOW,
@@ -33,6 +32,7 @@ from migration.segments_kernel import (
     enter_flows,
     pack_payloads,
 )
+from pcaps.fragments import Fragments
 from pcaps.frames import Frames
 
 if TYPE_CHECKING:
