@@ -17,6 +17,10 @@ COMMANDS = {
     "explain": ("vswitch.cli_explain:explain", "Tell step by step what becomes of one frame."),
     "capture": ("pcaps.cli:capture", "Look into, index, make and convert captures."),
     "nic": ("nic.cli:nic", "Single functions of the adapter: RSS, offloads."),
+    "chimney": (
+        "nic.cli_chimney:chimney",
+        "Offload the TCP connections of captures to the adapter.",
+    ),
     "sessions": ("migration.cli_sessions:sessions", "List the TCP sessions of captures."),
     "plan": ("migration.cli_plan:plan", "Plan the move of a VM, without its traffic."),
     "scenario": ("vswitch.cli_scenario:scenario", "Check, begin and show scenario files."),

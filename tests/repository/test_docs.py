@@ -17,8 +17,10 @@ from typing import NamedTuple
 
 import pytest
 
+from nic.chimney_rules import NotOffloaded, Status, UploadReason
 from nic.drops import AdapterDrop
 from nic.profiles import PRESETS, PROFILES
+from nic.rsc import Ended
 from nic.vmq import TRANSITIONS, QueueState
 from pcaps.damage import TELLS
 from vswitch.cli import COMMANDS
@@ -249,6 +251,25 @@ def test_profiles_and_presets_of_the_manual_are_those_of_the_code():
         [f"`{name}`", one.title, str(one.num_queues), str(one.max_filters)]
         for name, one in PRESETS.items()
     ]
+
+
+def test_chimney_tables_of_the_manual_are_those_of_the_code():
+    manual = ROOT / "nic" / "README.md"
+    wanted = [
+        [f"`{one}`", "always" if one.mandatory else "if it wants", one.sentence]
+        for one in UploadReason
+    ]
+    assert rows_of(manual, "### Upload reasons") == wanted
+    for heading, kind in (
+        ("### How an initiate ends", Status), ("### What is not offloaded", NotOffloaded)
+    ):  # fmt: skip
+        assert rows_of(manual, heading) == [[f"`{one}`", one.sentence] for one in kind]
+
+
+def test_offload_rules_of_the_manual_are_those_of_the_code():
+    rows = rows_of(ROOT / "nic" / "README.md", "## Receive segment coalescing")
+    named = [one for cells in rows for one in re.findall(r"`([\w-]+)`", cells[0])]
+    assert sorted(named) == sorted(one.label for one in Ended)
 
 
 def test_kinds_of_damage_of_the_manual_are_those_of_the_code():
