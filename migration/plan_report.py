@@ -9,6 +9,7 @@ from migration.announce import announcement
 from migration.move import Move, Pass
 from migration.move_settings import MoveSettings
 from migration.policies import policy
+from migration.precopy import cap_of
 from migration.predictor import Prediction
 
 if TYPE_CHECKING:
@@ -40,6 +41,9 @@ def headline(settings: MoveSettings, kinds: Sequence[str]) -> str:
     ways = []
     if {"live", "postcopy"} & set(kinds):
         ways.append(", ".join([f"{size(settings.link.at(0))}/s for the move", *over]))
+        cap = cap_of(policy(settings.policy), settings.cap_bytes_per_s)
+        if cap < max(rate for _, rate in settings.link.steps):
+            ways.append(f"pre-copy capped at {size(cap)}/s")
     if "quick" in kinds:
         ways.append(f"storage of {size(settings.storage_bytes_per_s)}/s")
     written = settings.working_set

@@ -100,6 +100,11 @@ def test_vm_traffic_and_steps_of_the_link() -> None:
     assert found["move"]["total_s"] > 2
 
 
+def test_a_cap_below_the_link_is_told() -> None:
+    assert "pre-copy capped at 134.2 MB/s" in call("--memory", "1MiB", "--link", "10Gbps").stdout
+    assert "capped" not in call("--memory", "1MiB", "--link", "1Gbps").stdout
+
+
 def test_cap_may_be_none() -> None:
     assert answer("--memory", "1MiB", "--cap", "none")["settings"]["cap_bytes_per_s"] is None
     assert answer("--memory", "1MiB")["settings"]["cap_bytes_per_s"] == 128 * 2**20
