@@ -52,6 +52,7 @@ check-coverage: $(VENV)/.test
 
 bench: $(VENV)/.test
 	@$(BIN)/python benchmarks/fastpath.py
+	@$(BIN)/python benchmarks/offloads.py
 
 fidelity: $(VENV)/.test
 	@$(BIN)/python -m benchmarks.fidelity
