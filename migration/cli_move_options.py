@@ -116,6 +116,16 @@ def move_options(command: _Command) -> _Command:
     return command
 
 
+def default_words() -> dict[str, Any]:
+    """Return the defaults of the options, by the names that :func:`settings_of` takes."""
+
+    @click.command()
+    @move_options
+    def nothing(**_: Any) -> None: ...
+
+    return dict(nothing.make_context("defaults", []).params)
+
+
 def settings_of(words: dict[str, Any]) -> MoveSettings:
     """Return the settings of the options, as click gives them.
 
