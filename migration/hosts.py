@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from migration.path_kernel import Host
+from migration.hosts_kernel import Host
 from nic.adapter import Adapter
 from nic.filters import compile_filters
 from nic.vmq import QueueEvent

@@ -16,16 +16,19 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from migration.agenda_kernel import HOP, KIND_SHIFT, ORDER_SHIFT, cross, heap_push, pipe_put
+from migration.hosts_kernel import (
+    H_UPLINK_PORT,
+    H_VM_PORT,
+    NO_LISTENER,
+    why_not,
+    word_in,
+    word_out,
+)
 from migration.tcp.pools_kernel import give_segment, take_segment
 from migration.tcp.state_kernel import SYN
 from pcaps.jit import kernel
 from pcaps.memory import u64
-from vswitch.copies_kernel import settle
-from vswitch.decide_kernel import decide
-from vswitch.learning_kernel import decide_learning
-from vswitch.replay_kernel import through_adapter
-from vswitch.stats_kernel import count
-from vswitch.words_kernel import FLOODED, NOT_FOUND, PUSH, UNICAST, kind_of, low_of
+from vswitch.words_kernel import PUSH
 
 SOURCE, TARGET, NOWHERE = 0, 1, 255
 
@@ -41,7 +44,8 @@ AT_CLIENT, AT_SOURCE, AT_TARGET, AT_VM = 0, 1, 2, 3
 
 # Why a frame ends; below 64: reasons of the switch and the adapter
 DELIVERED = 0
-QUEUE_FULL, LOST_AT_RANDOM, SUSPENDED, HOLD_FULL, DARK, PATH_MTU, NO_LISTENER, MUTED = range(64, 72)
+QUEUE_FULL, LOST_AT_RANDOM, SUSPENDED, HOLD_FULL, DARK, PATH_MTU = range(64, 70)
+MUTED = NO_LISTENER + 1
 FATES = 72
 
 # Rows of Path.clock
@@ -155,27 +159,6 @@ N_TIMEOUT, N_TAIL_PROBE, N_FAST, N_PROBE, N_ENDED = 1, 2, 3, 4, 5
 recovery; a keep-alive or window probe; the connection ended."""
 
 
-class Host(NamedTuple):
-    """A host's adapter and switch, compiled.
-
-    Parameters
-    ----------
-    image, filters, learned : numpy.ndarray
-        ``uint64[]``, see :mod:`vswitch.image_kernel`, :mod:`nic.filters_kernel`,
-        :mod:`vswitch.fdb_kernel`.
-    stats : numpy.ndarray
-        ``uint64[]``, see :mod:`vswitch.stats_kernel`.
-    ports : numpy.ndarray
-        ``int64[4]``: uplink, the VM's port (-1 = none), 1 = dialect learning, frames decided.
-    """
-
-    image: Any
-    filters: Any
-    learned: Any
-    stats: Any
-    ports: Any
-
-
 class Path(NamedTuple):
     """Everything between the endpoints.
 
@@ -197,7 +180,7 @@ class Path(NamedTuple):
     headers : numpy.ndarray
         ``uint8[]``: frame headers, with 64 bytes behind the last.
     source, target : Host
-        The hosts.
+        The hosts, see :mod:`migration.hosts_kernel`.
     log, notes : numpy.ndarray
         ``LOG[]``, ``NOTE[]``.
     """
@@ -327,63 +310,6 @@ def travel(w: Any, path: Any, row: Any, link: Any, where: Any, lossy: Any) -> No
 
 
 @kernel(_nrt=False)
-def word_in(path: Any, host: Any, frame: Any, size: Any) -> Any:
-    """Decide a frame that a host's adapter gets from the wire."""
-    start, length = u64(frame), u64(size)
-    uplink = u64(host.ports[0])
-    host.ports[3] += 1
-    if host.ports[2] != 0:
-        word = decide_learning(
-            path.headers, start, length, length, uplink, u64(path.clock[K_NOW]), host.image,
-            host.learned,
-        )  # fmt: skip
-    else:
-        word = through_adapter(
-            path.headers, start, length, length, uplink, host.image, host.filters, host.learned
-        )
-    if kind_of(word) == u64(FLOODED):
-        word = settle(path.headers, start, length, length, uplink, word, host.image, host.stats)
-    count(host.stats, word, length, length, u64(host.ports[3]))
-    return word
-
-
-@kernel(_nrt=False)
-def word_out(path: Any, host: Any, frame: Any, size: Any) -> Any:
-    """Decide a frame that a host's switch gets from the VM."""
-    start, length = u64(frame), u64(size)
-    port = u64(host.ports[1])
-    host.ports[3] += 1
-    if host.ports[2] != 0:
-        word = decide_learning(
-            path.headers, start, length, length, port, u64(path.clock[K_NOW]), host.image,
-            host.learned,
-        )  # fmt: skip
-    else:
-        word = decide(
-            path.headers, start, length, length, port, u64(NOT_FOUND), host.image, host.learned
-        )
-    if kind_of(word) == u64(FLOODED):
-        word = settle(path.headers, start, length, length, port, word, host.image, host.stats)
-    count(host.stats, word, length, length, u64(host.ports[3]))
-    return word
-
-
-@kernel(_nrt=False)
-def why_not(word: Any, port: Any) -> Any:
-    """Return 0 when a decision takes the frame to `port`, else the reason.
-
-    A flooded frame takes it there too: the port is a member of its VLAN, or the
-    frame would not have come from it.
-    """
-    kind = kind_of(word)
-    if kind == u64(FLOODED):
-        return np.int64(0) if port >= 0 else np.int64(NO_LISTENER)
-    if kind == u64(UNICAST):
-        return np.int64(0) if np.int64(low_of(word)) == port else np.int64(NO_LISTENER)
-    return np.int64(low_of(word))
-
-
-@kernel(_nrt=False)
 def hold(w: Any, path: Any, row: Any, where: Any) -> None:
     """Keep a segment for a VM that is away, as long as there is room."""
     clock = path.clock
@@ -415,11 +341,11 @@ def leave_vm(w: Any, path: Any, row: Any, at: Any) -> None:
         return
     clock[K_DECISIONS] += 1
     if at == SOURCE:
-        word = word_out(path, path.source, a.frame, size)
-        fate = why_not(word, path.source.ports[0])
+        word = word_out(path.headers, path.source, a.frame, size, clock[K_NOW])
+        fate = why_not(word, path.source.ports[H_UPLINK_PORT])
     else:
-        word = word_out(path, path.target, a.frame, size)
-        fate = why_not(word, path.target.ports[0])
+        word = word_out(path.headers, path.target, a.frame, size, clock[K_NOW])
+        fate = why_not(word, path.target.ports[H_UPLINK_PORT])
     if fate != 0:
         end(w, path, row, AT_VM, fate)
         return
@@ -514,16 +440,16 @@ def at_host(w: Any, path: Any, row: Any) -> Any:
     write_log(w, path, row, where, DELIVERED)
     clock[K_DECISIONS] += 1
     if at == SOURCE:
-        word = word_in(path, path.source, frame, f["size"])
-        fate = why_not(word, path.source.ports[1])
+        word = word_in(path.headers, path.source, frame, f["size"], clock[K_NOW])
+        fate = why_not(word, path.source.ports[H_VM_PORT])
     else:
-        word = word_in(path, path.target, frame, f["size"])
-        fate = why_not(word, path.target.ports[1])
+        word = word_in(path.headers, path.target, frame, f["size"], clock[K_NOW])
+        fate = why_not(word, path.target.ports[H_VM_PORT])
     away = peer.frozen_at >= 0
     if fate == 0 and not away:
         write_log(w, path, row, AT_VM, DELIVERED)
         return True
-    late = fate != 0 and at == SOURCE and path.source.ports[1] < 0
+    late = fate != 0 and at == SOURCE and path.source.ports[H_VM_PORT] < 0
     if late:
         clock[K_LATE] += 1
     if clock[K_HOLD] != 0 and (fate == 0 or late):

@@ -11,8 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from migration.hosts_kernel import Host
 from migration.path import HOST_DELAY_NS
-from migration.path_kernel import SOURCE, TARGET, Host
+from migration.path_kernel import SOURCE, TARGET
 
 if TYPE_CHECKING:
     from migration.hosts import MovingHost

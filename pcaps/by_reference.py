@@ -28,13 +28,7 @@ _INDEX = ir.IntType(32)
 
 
 class Reference(types.Type):
-    """Type of a pointer to a named tuple.
-
-    Parameters
-    ----------
-    target : numba.types.NamedTuple
-        Type of the tuple.
-    """
+    """The type of a pointer to a named tuple; `target` is the tuple's."""
 
     def __init__(self, target: types.NamedTuple) -> None:
         self.target = target
