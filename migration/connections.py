@@ -302,7 +302,13 @@ _PORTS = 28_000
 
 
 def synthetic(
-    n: int, pattern: Pattern, *, client_stack: Stack, vm_stack: Stack, seed: int = 0
+    n: int,
+    pattern: Pattern,
+    *,
+    client_stack: Stack,
+    vm_stack: Stack,
+    vm_mac: int | None = None,
+    seed: int = 0,
 ) -> Connections:
     """Make connections of a pattern, all to one VM.
 
@@ -314,6 +320,8 @@ def synthetic(
         What they do.
     client_stack, vm_stack : Stack
         Stack of the clients, of the VM.
+    vm_mac : int, optional
+        Address of the VM as a key; :data:`VM_MAC` by default.
     seed : int
         Of initial sequence numbers, and of when in the interval each begins.
 
@@ -345,7 +353,7 @@ def synthetic(
         | (low >> np.uint64(8) & np.uint64(0xFF)) << np.uint64(32)
         | (low >> np.uint64(16) & np.uint64(0xFF)) << np.uint64(24)
     )
-    made.mac[1::2] = VM_MAC
+    made.mac[1::2] = VM_MAC if vm_mac is None else vm_mac
     made.ip[0::2, :4] = _ipv4(0x0A01_0001 + which)
     made.ip[1::2, :4] = _ipv4(np.full(n, VM_IP))
     made.port[0::2] = 32768 + np.arange(n) // machines

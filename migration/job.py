@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from migration.connections import Connections, Pattern, from_sessions, synthetic
+from migration.connections import VM_MAC, Connections, Pattern, from_sessions, synthetic
 from migration.links import Link
 from migration.move import Move
 from migration.path import LinkSettings, PathSettings
@@ -32,9 +32,12 @@ from migration.settings import Settings, read_settings
 from migration.tcp.stacks import Stack, stack
 from pcaps.addresses import key_to_mac
 from pcaps.errors import BadInput
+from vswitch.ports import Port, PortKind
+from vswitch.problems import unknown
 
 if TYPE_CHECKING:
     from migration.copied import Progress
+    from vswitch.scenario import Scenario
 
 SYNTHETIC_AT_NS = 5_000_000_000
 SYNTHETIC_RTT_NS = 200_000
@@ -75,7 +78,7 @@ class Prepared:
 
 def prepare(
     source: Sessions | int, settings: Settings, *, vm_mac: int | None = None,
-    partial: bool = True, seed: int = 0,
+    partial: bool = True, seed: int = 0, scenario: Scenario | None = None,
 ) -> Prepared:  # fmt: skip
     """Make connections and the stage.
 
@@ -91,6 +94,9 @@ def prepare(
         Whether sessions of which parts were not captured are run.
     seed : int
         Of all that is drawn.
+    scenario : Scenario, optional
+        Whose network, VMs and adapter the hosts have; without VMs in it, they are made
+        from the connections.
 
     Returns
     -------
@@ -104,20 +110,25 @@ def prepare(
     asked_client = None if settings.stack_client is None else stack(settings.stack_client)
     asked_vm = None if settings.stack_vm is None else stack(settings.stack_vm)
     left_out: dict[str, int] = {}
+    port = None if scenario is None else vm_of(scenario, settings.vm, vm_mac)
     if isinstance(source, int):
         pattern = Pattern(
             traffic=settings.traffic, request_bytes=settings.request,
             response_bytes=settings.response, interval_ns=settings.interval,
             rtt_ns=SYNTHETIC_RTT_NS if settings.rtt is None else settings.rtt,
-            vlan=settings.vlan, clients=settings.clients,
+            vlan=settings.vlan if port is None or "vlan" in settings.given else port.vlan.vid,
+            clients=settings.clients,
         )  # fmt: skip
         connections = synthetic(
             source, pattern, client_stack=asked_client or stack("linux"),
             vm_stack=asked_vm or stack("windows-2008r2"), seed=seed,
+            vm_mac=VM_MAC if port is None else port.mac,
         )  # fmt: skip
-        vm = "the VM"
+        vm = "the VM" if port is None else port.name
     else:
-        mac = vm_mac if vm_mac is not None else busiest_station(source)
+        mac = vm_mac
+        if mac is None:
+            mac = busiest_station(source) if port is None else port.mac
         usable, left_out = choose(source.of_vm(mac), partial)
         if not usable:
             raise BadInput(
@@ -130,12 +141,75 @@ def prepare(
         )  # fmt: skip
         vm = key_to_mac(mac)
     path = path_of(settings, connections)
+    if scenario is not None and port is not None:
+        return Prepared(
+            settings, connections, stage_from(scenario, port, path, settings), vm, left_out
+        )
     stage = stage_of(
         connections, path=path, queues=settings.queues,
         target_queues=settings.queues if settings.target_queues is None else settings.target_queues,
         mtu=port_mtu(settings, connections),
     )  # fmt: skip
     return Prepared(settings, connections, stage, vm, left_out)
+
+
+def vm_of(scenario: Scenario, name: str | None, mac: int | None) -> Port | None:
+    """Return the port of a scenario's VM that moves, None where the scenario has no VMs.
+
+    Parameters
+    ----------
+    scenario : Scenario
+        As loaded.
+    name : str, optional
+        As asked.
+    mac : int, optional
+        Address as a key, where it is known already.
+
+    Returns
+    -------
+    Port or None
+        The first VM where nothing was asked.
+
+    Raises
+    ------
+    BadInput
+        When the scenario has VMs, and this is none of them.
+    """
+    ports = [port for port in scenario.network().ports if port.kind is PortKind.VM]
+    if not ports:
+        return None
+    if name is None and mac is None:
+        return ports[0]
+    for port in ports:
+        if port.name == name or (mac is not None and port.mac == mac):
+            return port
+    asked = name or key_to_mac(mac or 0)
+    raise BadInput(unknown("VM", asked, [port.name for port in ports]))
+
+
+def stage_from(scenario: Scenario, vm: Port, path: PathSettings, settings: Settings) -> Stage:
+    """Return the stage that a scenario describes: both hosts have its adapter.
+
+    Parameters
+    ----------
+    scenario : Scenario
+        With the VM on its network.
+    vm : Port
+        The VM that moves.
+    path : PathSettings
+        Links and physical switch.
+    settings : Settings
+        For the number of VM queues on each host.
+
+    Returns
+    -------
+    Stage
+    """
+    target = settings.queues if settings.target_queues is None else settings.target_queues
+    return Stage(
+        scenario.network(), vm, lambda: scenario.adapter(settings.queues),
+        lambda: scenario.adapter(target), path,
+    )  # fmt: skip
 
 
 def _causes(left_out: dict[str, int]) -> str:

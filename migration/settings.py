@@ -254,6 +254,11 @@ def _line(text: str) -> Rate:
     return parse_rate(text.partition(",")[0].rpartition(":")[2])
 
 
+def read_one(key: str, value: Any) -> Any:
+    """Read one setting of :data:`SETTINGS`; raises BadInput naming it."""
+    return _read(SETTINGS[key], value)
+
+
 def _read(setting: Setting, value: Any) -> Any:
     if value is None:
         return None

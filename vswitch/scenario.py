@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import re
 import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel
 
 from nic.adapter import Adapter
 from nic.profiles import Profile
@@ -47,6 +50,8 @@ class Scenario:
         Where frames come in.
     expect : ExpectSection
         What must hold.
+    mounted : mapping of str to BaseModel
+        Sections of packages that use this one, where the file has them.
     """
 
     name: str
@@ -56,6 +61,7 @@ class Scenario:
     without_queue: frozenset[str] = frozenset()
     replay: ReplaySection = field(default_factory=ReplaySection)
     expect: ExpectSection = field(default_factory=ExpectSection)
+    mounted: Mapping[str, BaseModel] = field(default_factory=dict)
 
     def network(self, name: str | None = None) -> Network:
         """Return one network.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 from collections.abc import Iterator
 from dataclasses import replace
@@ -58,6 +59,20 @@ REPEATED: dict[str, type[BaseModel]] = {
     "static": StaticSection,
 }
 
+MOUNTED = {
+    "move": "migration.scenario:MoveSection",
+    "path": "migration.scenario:PathSection",
+    "traffic": "migration.scenario:TrafficSection",
+}
+"""Sections of packages that use this one: where their models are, imported when a file has them."""
+
+
+def mounted(name: str) -> type[BaseModel]:
+    """Return the model of a section of :data:`MOUNTED`."""
+    module, _, attribute = MOUNTED[name].partition(":")
+    model: type[BaseModel] = getattr(importlib.import_module(module), attribute)
+    return model
+
 
 KEYS_OF_MODES = {
     "allowed": ("trunk",),
@@ -96,11 +111,12 @@ class ScenarioBuilder:
 
     def build(self) -> Scenario:
         """Return the scenario, or raise :class:`ScenarioError` naming every problem."""
-        known = [*SINGLE, *REPEATED]
+        known = [*SINGLE, *MOUNTED, *REPEATED]
         for key in self.raw:
             if key not in known:
                 self.problem((key,), unknown("section", key, known))
         single = {key: self._section(key, model) for key, model in SINGLE.items()}
+        others = {key: self._section(key, mounted(key)) for key in MOUNTED if key in self.raw}
         head, host = _as(ScenarioSection, single), _as(HostSection, single)
         replay, expect = _as(ReplaySection, single), _as(ExpectSection, single)
         nic = single["nic"] if "nic" in self.raw else None
@@ -132,7 +148,9 @@ class ScenarioBuilder:
             raise ScenarioError(self.name, self.problems)
         made = tuple(network for network in networks if network is not None)
         title = head.name or Path(self.name).stem
-        return Scenario(title, profile, made, nic, frozenset(self.without_queue), replay, expect)
+        return Scenario(
+            title, profile, made, nic, frozenset(self.without_queue), replay, expect, others
+        )
 
     # Sections
 

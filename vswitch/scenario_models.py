@@ -8,6 +8,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSche
 
 from pcaps.addresses import is_group, mac_to_key
 from pcaps.errors import BadInput
+from pcaps.quantities import parse_duration_ns
 from vswitch.ports import LONGEST_AGEING_S, SHORTEST_AGEING_S, VLANS, Mirror, VlanMode
 
 
@@ -56,6 +57,17 @@ Vids = Annotated[frozenset[int] | None, BeforeValidator(_vids), WithJsonSchema({
 Mac = Annotated[int, BeforeValidator(_mac), WithJsonSchema({"format": "MAC address"})]
 Mtu = Annotated[int, Field(ge=46, le=65535)]
 Bound = Annotated[int | str, WithJsonSchema({"format": "bounds"})]
+
+
+def _time(given: Any) -> Any:
+    try:
+        return parse_duration_ns(str(given))
+    except BadInput as error:
+        raise ValueError(error.what) from None
+
+
+Time = Annotated[int, BeforeValidator(_time), WithJsonSchema({"format": "time"})]
+"""Nanoseconds; written as ``300ms``."""
 
 
 class _Section(BaseModel):
@@ -241,4 +253,13 @@ class ExpectSection(_Section):
     frames: dict[str, Bound] = Field(
         default_factory=dict,
         description="Unicast frames, by name of the VM; or in, unicast, flooded, dropped, copies.",
+    )
+    no_timeouts: bool = Field(
+        False, description="Whether no TCP connection may be lost in a move (vswitch migrate)."
+    )
+    max_stall: Time | None = Field(
+        None, description="Longest stall of a connection in a move (vswitch migrate)."
+    )
+    max_blackout: Time | None = Field(
+        None, description="Longest blackout of a move (vswitch migrate)."
     )

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from vswitch.scenario_builder import REPEATED, SINGLE
+from vswitch.scenario_builder import MOUNTED, REPEATED, SINGLE, mounted
 
 _HEAD = """\
 # The scenario file
@@ -88,7 +88,8 @@ def reference() -> str:
         Markdown: an example, then a table of keys for each section.
     """
     parts = [_HEAD]
-    for sections, brackets in ((SINGLE, "[{}]"), (REPEATED, "[[{}]]")):
+    single = {**SINGLE, **{name: mounted(name) for name in MOUNTED}}
+    for sections, brackets in ((single, "[{}]"), (REPEATED, "[[{}]]")):
         for name, model in sections.items():
             schema = model.model_json_schema()
             parts.extend(_section(brackets.format(name), name, schema, schema.get("$defs", {})))
