@@ -18,10 +18,7 @@ one frame have one packet id: the frame's number over all captures, from 1.
 from __future__ import annotations
 
 import json
-import secrets
-import shutil
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from enum import StrEnum
 from pathlib import Path
 from types import TracebackType
@@ -31,10 +28,10 @@ import numpy as np
 import numpy.typing as npt
 
 from pcaps.copies import Copies
-from pcaps.errors import BadInput
 from pcaps.pcapng_writer import OutInterface, PcapngWriter
 from pcaps.split_writer import SplitWriter
-from pcaps.whole import cannot_write, write_whole
+from pcaps.whole import write_whole
+from pcaps.whole_directory import WholeDirectory
 from vswitch.verdict import DropReason
 
 if TYPE_CHECKING:
@@ -261,7 +258,7 @@ class Outputs:
         side: IngressSide = IngressSide.ALL,
         split: bool = False,
     ) -> None:
-        self.directory = Path(directory)
+        self._whole = WholeDirectory(directory)
         self._compiled = compiled
         self._ingress = ingress
         self._side = side
@@ -269,41 +266,28 @@ class Outputs:
         self._files = ExitStack()
 
     def __enter__(self) -> Self:
+        self._whole.__enter__()
         try:
-            self._target = self.directory.resolve()
-            self._hidden = self._make_hidden()
-        except OSError as error:
-            raise cannot_write(self.directory, error) from error
-        try:
-            with self._real_names():
+            with self._whole.real_names():
                 self._log = self._open_log()
         except BaseException as error:
             self._files.__exit__(type(error), error, None)
-            shutil.rmtree(self._hidden, ignore_errors=True)
+            self._whole.__exit__(type(error), error, None)
             raise
         return self
 
-    def _make_hidden(self) -> Path:
-        """Make the directory that is written to: below the target, or where it will be."""
-        if self._target.exists() and not self._target.is_dir():
-            raise BadInput(f"'{self.directory}' is a file; name a directory for the output files")
-        parent = self._target
-        while not parent.exists():
-            parent = parent.parent
-        hidden = parent / f".replay.{secrets.token_hex(4)}.partial"
-        hidden.mkdir()
-        return hidden
-
     def _open_log(self) -> QueueLog:
         interfaces, interface_of = interfaces_of(self._compiled, self._ingress)
-        writer = PcapngWriter(self._hidden / QUEUES_FILE, interfaces, comments=_comments())
+        writer = PcapngWriter(self._whole.hidden / QUEUES_FILE, interfaces, comments=_comments())
         self._files.enter_context(writer)
         split = None
         if self._splits:
             ports = self._compiled.network.ports
             names = [f"{port.name}.pcap" for port in ports if port.name != self._ingress]
             file_of = interface_of.astype(np.int64) - 1  # interface 0 is no port's: no file
-            split = SplitWriter(self._hidden / SPLIT_DIRECTORY, names, file_of_interface=file_of)
+            split = SplitWriter(
+                self._whole.hidden / SPLIT_DIRECTORY, names, file_of_interface=file_of
+            )
             self._files.enter_context(split)
         return QueueLog(writer, split, interface_of, self._side)
 
@@ -317,7 +301,7 @@ class Outputs:
         frames_before : int
             Frames of earlier captures.
         """
-        with self._real_names():
+        with self._whole.real_names():
             self._log.write(decided, frames_before)
 
     def write_summary(self, summary: dict[str, Any]) -> None:
@@ -330,8 +314,8 @@ class Outputs:
             from run to run.
         """
         text = json.dumps(summary, indent=2, ensure_ascii=False) + "\n"
-        with self._real_names():
-            write_whole(self._hidden / SUMMARY_FILE, text)
+        with self._whole.real_names():
+            write_whole(self._whole.hidden / SUMMARY_FILE, text)
 
     def __exit__(
         self,
@@ -340,32 +324,9 @@ class Outputs:
         trace: TracebackType | None,
     ) -> None:
         try:
-            with self._real_names():
+            with self._whole.real_names():
                 self._files.__exit__(kind, error, trace)
-            if kind is None:
-                self._publish()
-        except OSError as refused:
-            raise cannot_write(self.directory, refused) from refused
-        finally:
-            shutil.rmtree(self._hidden, ignore_errors=True)
-
-    def _publish(self) -> None:
-        """Let the finished files appear."""
-        if not self._target.exists():
-            self._target.parent.mkdir(parents=True, exist_ok=True)
-            self._hidden.rename(self._target)
-            return
-        for finished in sorted(self._hidden.rglob("*")):
-            place = self._target / finished.relative_to(self._hidden)
-            if finished.is_dir():
-                place.mkdir(exist_ok=True)
-            else:
-                finished.replace(place)
-
-    @contextmanager
-    def _real_names(self) -> Iterator[None]:
-        """Let error messages name the files as they would stand at the end."""
-        try:
-            yield
-        except BadInput as error:
-            raise BadInput(error.what.replace(str(self._hidden), str(self.directory))) from error
+        except BaseException as refused:
+            self._whole.__exit__(type(refused), refused, None)
+            raise
+        self._whole.__exit__(kind, error, trace)
