@@ -23,6 +23,10 @@ COMMANDS = {
     ),
     "sessions": ("migration.cli_sessions:sessions", "List the TCP sessions of captures."),
     "plan": ("migration.cli_plan:plan", "Plan the move of a VM, without its traffic."),
+    "migrate": (
+        "migration.cli_migrate:migrate",
+        "Replay TCP sessions through a live move; say which survive.",
+    ),
     "scenario": ("vswitch.cli_scenario:scenario", "Check, begin and show scenario files."),
     "doctor": ("vswitch.doctor:doctor", "Tell what this machine offers, and what is missing."),
 }
@@ -37,6 +41,7 @@ Examples:
   vswitch replay capture.pcap              classify a capture into per-VM queues
   vswitch explain capture.pcap --frame 7   why frame 7 went where it went
   vswitch capture info capture.pcapng.zst  what is in a capture
+  vswitch migrate capture.pcap             which TCP sessions survive a live move
   vswitch scenario init -o lab.toml        begin a scenario of your own
 
 \b
