@@ -17,9 +17,9 @@ from migration.tcp.state_kernel import CLOSE_WAIT, ESTABLISHED, FIN_WAIT_1, FIN_
 from migration.turns_kernel import CLOSE, WRITE
 from pcaps.jit import kernel
 
-SILENT, TURNS, ASK, ANSWER, STREAM, PACE = 0, 1, 2, 3, 4, 5
-"""Kinds: nothing more to do; turns of a table; request after response; response after
-request; one write without end; a write at each interval, whatever comes back."""
+SILENT, TURNS, ASK, ANSWER, STREAM = 0, 1, 2, 3, 4
+"""Kinds: nothing more to do; turns of a table; request after response, or at each interval
+when no response is waited for; response after request; one write without end."""
 
 NEVER = 1 << 62
 ENDLESS = 1 << 50

@@ -265,7 +265,8 @@ class Pattern:
     ----------
     traffic : str
         ``rr``: the client asks, the VM answers, the next question comes a while
-        after the answer. ``bulk``: the client writes without end.
+        after the answer. ``pace``: the client writes a request at each interval, the VM
+        says nothing. ``bulk``: the client writes without end.
     request_bytes, response_bytes : int
         Sizes of question and answer.
     interval_ns : int
@@ -287,8 +288,8 @@ class Pattern:
     clients: int = 64
 
     def __post_init__(self) -> None:
-        if self.traffic not in ("rr", "bulk"):
-            raise BadInput(f"there is no traffic '{self.traffic}'; use rr or bulk")
+        if self.traffic not in ("rr", "pace", "bulk"):
+            raise BadInput(f"there is no traffic '{self.traffic}'; use rr, pace or bulk")
         if min(self.request_bytes, self.response_bytes, self.clients) < 1:
             raise BadInput("a request and a response have at least one byte, and there is a client")
         if self.interval_ns < 0 or self.rtt_ns < 0:
@@ -374,6 +375,10 @@ def synthetic(
         asks["interval"] = pattern.interval_ns
         answers["need"] = pattern.request_bytes
         made.size[:] = ENDLESS
+    elif pattern.traffic == "pace":
+        asks["kind"], answers["kind"] = ASK, SILENT
+        asks["size"], asks["interval"] = pattern.request_bytes, pattern.interval_ns
+        made.size[0::2] = ENDLESS
     else:
         asks["kind"], answers["kind"] = STREAM, SILENT
         asks["last"] = 1

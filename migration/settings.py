@@ -17,7 +17,7 @@ from migration.move_settings import MoveSettings
 from pcaps.errors import BadInput
 from pcaps.quantities import Rate, parse_bytes, parse_duration_ns, parse_rate
 
-TRAFFIC = ("rr", "bulk")
+TRAFFIC = ("rr", "pace", "bulk")
 
 
 def _choice(*known: str) -> Callable[[str], str]:
@@ -149,11 +149,11 @@ SETTINGS: dict[str, Setting] = {
                 "Time until the physical switch forgets an address."),
         # the traffic
         Setting("traffic", "traffic", _choice(*TRAFFIC), "rr", "KIND",
-                "Synthetic sessions: rr, requests and responses; bulk, the client writes without end."),
+                "Synthetic sessions: rr, requests and responses; pace, a write at each interval; bulk, the client writes without end."),
         Setting("request", "traffic", parse_bytes, "64", _SIZE, "Bytes of a request."),
         Setting("response", "traffic", parse_bytes, "64", _SIZE, "Bytes of a response."),
         Setting("interval", "traffic", parse_duration_ns, "20ms", _TIME,
-                "Time from a response to the next request."),
+                "Time from a response to the next request, or from one write to the next."),
         Setting("vlan", "traffic", _whole(0, 4094), "0", "VID",
                 "VLAN of synthetic sessions; 0 = untagged."),
         Setting("clients", "traffic", _whole(1, 1 << 20), "64", _N,

@@ -105,7 +105,7 @@ class Outcome:
     vm_rto_times_ns : tuple of int
         The same of the end in the VM.
     aborted_at_ns : int or None
-        When it was given up, counted from the beginning of the blackout.
+        When it was given up first, counted from the beginning of the blackout.
     margin_ns : int or None
         How much longer the blackout could have been, negative: how much shorter
         it would have to be; None: no blackout ends it, or it was not open.
@@ -116,6 +116,8 @@ class Outcome:
         and in order; for a stream without end, all that was acknowledged.
     unfaithful : bool
         Whether it ends otherwise than captured even without a move.
+    ended_ns : tuple of int or None
+        When client and server left it, for whatever reason, counted the same.
     """
 
     number: int
@@ -134,6 +136,7 @@ class Outcome:
     bytes_after: tuple[int, int]
     bytes_ok: bool
     unfaithful: bool = False
+    ended_ns: tuple[int | None, int | None] = (None, None)
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as JSON has it, times in seconds."""
@@ -149,6 +152,10 @@ class Outcome:
             "rto_times_s": [time / 1e9 for time in self.rto_times_ns],
             "vm_rto_times_s": [time / 1e9 for time in self.vm_rto_times_ns],
             "aborted_at_s": None if self.aborted_at_ns is None else self.aborted_at_ns / 1e9,
+            "ended_s": {
+                "client": None if self.ended_ns[0] is None else self.ended_ns[0] / 1e9,
+                "server": None if self.ended_ns[1] is None else self.ended_ns[1] / 1e9,
+            },
             "margin_s": None if self.margin_ns is None else self.margin_ns / 1e9,
             "bytes_before": {"client": self.bytes_before[0], "server": self.bytes_before[1]},
             "bytes_after": {"client": self.bytes_after[0], "server": self.bytes_after[1]},
@@ -284,6 +291,7 @@ class _Judge:
             rto_times_ns=self.resent(vm ^ 1),
             vm_rto_times_ns=self.resent(vm),
             aborted_at_ns=at,
+            ended_ns=(self.ended_at(client), self.ended_at(server)),
             margin_ns=margin_ns,
             bytes_before=before,
             bytes_after=(now[0] - before[0], now[1] - before[1]),

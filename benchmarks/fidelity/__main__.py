@@ -6,10 +6,10 @@ import argparse
 import sys
 from pathlib import Path
 
-from benchmarks.fidelity import clark, hyperv, qemu
+from benchmarks.fidelity import blackouts, clark, hyperv, qemu
 from benchmarks.fidelity.facts import FACTS, ROOT
 
-SECTIONS = (qemu, clark, hyperv)
+SECTIONS = (qemu, clark, hyperv, blackouts)
 """In the order of the page."""
 
 HEAD = """# Fidelity

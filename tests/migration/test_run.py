@@ -251,7 +251,7 @@ def test_sessions_of_real_captures_come_to_their_captured_end(captures, number):
         ({"stack_client": "linx"}, "did you mean 'linux'?"),
         ({"outage": True}, "give --blackout"),
         ({"link": "0"}, "link"),
-        ({"traffic": "rpc"}, "'rpc' is not one of rr, bulk"),
+        ({"traffic": "rpc"}, "'rpc' is not one of rr, pace, bulk"),
     ],
 )
 def test_settings_that_cannot_be_are_one_sentence(settings, said):
