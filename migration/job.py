@@ -308,6 +308,12 @@ def plan_move(
     if settings.outage:
         return _outage(settings)
     asked = settings.move
+    free = settings.target_memory
+    if free is not None and free < asked.memory_bytes:
+        raise BadInput(
+            f"the VM has {asked.memory_bytes / 2**20:,.0f} MiB of memory, the target only "
+            f"{free / 2**20:,.0f} MiB free; free more there, or choose another target"
+        )
     if taken_bytes_per_s:
         steps = [(at_ns, rate - taken_bytes_per_s) for at_ns, rate in asked.link.steps]
         asked = replace(asked, link=Link(tuple(steps)))

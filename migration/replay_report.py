@@ -66,7 +66,9 @@ def meaning(found: dict[str, Any]) -> str:
     """
     summary, blackout = found["summary"], found["blackout"]
     if not found["move"]["completed"]:
-        return "The VM never stopped: its connections did not notice the attempt."
+        why = found["move"]["why"]
+        said = "The VM never stopped: its connections did not notice the attempt."
+        return f"{why} {said}" if why else said
     dark = seconds_text(blackout["dark_s"])
     dead = summary["timed_out"] + summary["reset"]
     margin = summary["min_margin_s"]

@@ -167,6 +167,9 @@ def look(w: Any, path: Any, e: Any) -> None:
         if k.waiting >= 0 and now - k.waiting > k.stall:
             k.stall = now - k.waiting
             k.stall_from = k.waiting
+    elif s.end != ALIVE and a.ended == 0 and k.waiting >= 0 and now - k.waiting > k.stall:
+        k.stall = now - k.waiting  # it was waited for in vain
+        k.stall_from = k.waiting
     if not (is_busy(s) or is_busy(t)):
         k.waiting = -1
     elif moved or k.waiting < 0:

@@ -126,6 +126,8 @@ SETTINGS: dict[str, Setting] = {
                 "Most frames that are held."),
         Setting("lost_announcements", "move", _whole(0, 1000), "0", _N,
                 "How many of the first announcements get lost."),
+        Setting("target_memory", "move", parse_bytes, None, _SIZE,
+                "Memory that is free on the target; as much as needed by default."),
         Setting("share_link", "move", _switch, "false", "",
                 "Whether the move and the VM's traffic use the same link; by default the move has one of its own."),
         Setting("queues", "move", _whole(0, 4096), None, _N,
@@ -192,6 +194,7 @@ class Settings:
     hold: bool
     hold_frames: int
     lost_announcements: int
+    target_memory: int | None
     share_link: bool
     queues: int | None
     target_queues: int | None

@@ -33,6 +33,12 @@ SHOWN = {
         "  5 verdict: Dropped: The frame, as it would leave, is longer than the egress",
         "in=web src=db dst=broadcast: dropped",
     ],
+    "which_sessions_survive.py": [
+        "a blackout of 300ms: {'connections': 3, 'survived': 3, 'timed_out': 0",
+        "a blackout of 12s: {'connections': 3, 'survived': 2, 'timed_out': 1",
+        "dropped: stalls 1.68 to 1.70 s; the first one dies 817 s later",
+        "held: stalls 1.00 to 1.02 s",
+    ],
     "plan_a_move.py": [
         "live        19.7",
         "quick       17.32 s in all, blackout   17316.6 ms",

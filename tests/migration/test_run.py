@@ -125,6 +125,7 @@ def test_a_connection_that_dies_has_a_negative_margin():
     assert "client" in dead.reason
     assert "retransmission timer" in dead.reason
     assert -15_000_000_000 < dead.margin_ns < 0
+    assert dead.stall_ns == pytest.approx(dead.aborted_at_ns, abs=25e6)  # since its last request
 
 
 def test_the_guests_clock_stands_still():
@@ -251,6 +252,7 @@ def test_sessions_of_real_captures_come_to_their_captured_end(captures, number):
         ({"stack_client": "linx"}, "did you mean 'linux'?"),
         ({"outage": True}, "give --blackout"),
         ({"link": "0"}, "link"),
+        ({"target_memory": "512KiB"}, "the target only"),
         ({"traffic": "rpc"}, "'rpc' is not one of rr, pace, bulk"),
     ],
 )
