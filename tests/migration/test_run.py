@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 
+import numba
 import numpy as np
 import pytest
-from conftest import JIT_OFF
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -27,6 +27,7 @@ from pcaps.addresses import key_to_mac
 from pcaps.errors import BadInput
 from vswitch.verdict import DropReason
 
+JIT_OFF = bool(numba.config.DISABLE_JIT)
 QUICK = {"memory": "1MiB", "at": "200ms", "after": "300ms", "announce": "rarp5"}
 
 
