@@ -27,6 +27,7 @@ COMMANDS = {
         "migration.cli_migrate:migrate",
         "Replay TCP sessions through a live move; say which survive.",
     ),
+    "tcp": ("migration.cli_tcp:tcp", "Run TCP conversations; list TCP stacks and their constants."),
     "scenario": ("vswitch.cli_scenario:scenario", "Check, begin and show scenario files."),
     "doctor": ("vswitch.doctor:doctor", "Tell what this machine offers, and what is missing."),
 }

@@ -255,16 +255,17 @@ def acknowledged(w: Any, e: Any, s: Any, stack: Any, p: Any, now: Any) -> None:
         undo_by_duplicates(w, s, stack)
     if had == 0:
         return
+    repairing = s.ca == RECOVERY
     if s.ca == LOSS:
         in_loss(w, s, stack, p, found, duplicate)
-    elif s.ca == RECOVERY:
+    elif repairing:
         in_recovery(w, s, stack, p, found, acked)
     waiting = False
     if s.packets != 0 and (found & (ADVANCED | NEW_SACK) or duplicate):
         waiting = detect(w, s, stack, now, duplicate)
     if s.ca == OPEN and s.lost > 0:
         enter_recovery(w, e, s, stack, now)
-    elif acked > 0 and s.ca != RECOVERY:
+    elif acked > 0 and not repairing:
         # Rule: RFC 7661 section 4.3 in spirit, Linux tcp_is_cwnd_limited: a window that was not
         # used does not grow
         if s.limited != 0 or 2 * before * np.int64(s.mss) >= s.cwnd or s.ca == LOSS:

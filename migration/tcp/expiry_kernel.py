@@ -64,8 +64,11 @@ def verdict_on_data(w: Any, s: Any, stack: Any, now: Any) -> Any:
     Rule: RFC 9293 section 3.8.3 (R2). Linux tcp_write_timeout counts time from the first
     retransmission and needs one; Windows counts retransmissions.
     """
-    if stack.user_timeout != 0 and s.retries > 0 and now - s.first_resend >= stack.user_timeout:
-        return USER_TIMEOUT_SPENT
+    if stack.user_timeout != 0:
+        # Rule: Linux tcp_write_timeout: it takes the place of what the stack would do
+        if s.retries > 0 and now - s.first_resend >= stack.user_timeout:
+            return USER_TIMEOUT_SPENT
+        return ALIVE
     # Rule: RFC 9293 section 3.8.6.1: not while the peer keeps its window closed and answers
     if s.wnd == 0 and now - s.heard <= 2 * stack.rto_max * US and s.fin != RELEASED:
         return ALIVE
@@ -92,10 +95,10 @@ def enter_loss(w: Any, s: Any, stack: Any, now: Any) -> None:
     while row != 0:
         q = w.sent[row]
         if reneged and q.marks & SACKED:
-            # Rule: RFC 2018 section 8: the peer has thrown away what it had reported
+            # Rule: RFC 2018 section 5: the peer may have thrown away what it had reported
             q.marks &= ~np.int32(SACKED)
             s.sacked -= 1
-        # Rule: Linux tcp_timeout_mark_lost: what was sent within a round trip may still arrive
+        # Rule: RFC 8985 section 6.3: what was sent within a round trip may still arrive
         recent = stack.rack != 0 and s.rack_ts >= 0 and q.at + window > now
         if q.marks & SACKED == 0 and (row == s.head or reneged or not recent):
             mark_lost(s, q)
@@ -158,7 +161,7 @@ def tail_probe(w: Any, e: Any, s: Any, stack: Any, now: Any) -> None:
 
 @kernel(_nrt=False)
 def reordering_timeout(w: Any, e: Any, s: Any, stack: Any, now: Any) -> None:
-    """RACK has waited long enough. Rule: RFC 8985 section 6.3."""
+    """RACK has waited long enough. Rule: RFC 8985 section 6.2 step 5."""
     before = pipe(s)
     rack_detect(w, s, stack, now)
     if pipe(s) != before:

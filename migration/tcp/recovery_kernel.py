@@ -21,6 +21,7 @@ from migration.tcp.state_kernel import (
     RECOVERY,
     REORDERING,
     RESENT,
+    RETRANSMIT,
     SACKED,
     US,
 )
@@ -175,7 +176,9 @@ def enter_recovery(w: Any, e: Any, s: Any, stack: Any, now: Any) -> None:
         row = np.int64(q.next)
     if s.first_resend < 0 and stack.dialect == DIALECT_LINUX:
         s.first_resend = now
-    rearm_rto(w, stack, s, now)
+    # Rule: RFC 6675 section 6: that a retransmission re-arms the timer is a choice, Linux's
+    if stack.dialect == DIALECT_LINUX or s.rtx_kind != RETRANSMIT:
+        rearm_rto(w, stack, s, now)
 
 
 @kernel(_nrt=False)

@@ -16,6 +16,7 @@ from migration.tcp.state_kernel import (
     C_OUT,
     CLOSE_WAIT,
     CLOSING,
+    DIALECT_LINUX,
     ESTABLISHED,
     EVER_RESENT,
     FIN,
@@ -186,11 +187,14 @@ def send_reset(w: Any, e: Any, s: Any, now: Any, seq: Any, ack: Any) -> None:
     """Send a RST; ack < 0: without ACK. Rule: RFC 9293 section 3.5.2."""
     row = new_segment(w, e, s, now, seq, 0, RST)
     p = w.segments[row]
-    p.tsval = -1
     p.window = 0
+    if s.state < SYN_RECEIVED:
+        p.tsval = -1  # Rule: RFC 7323 section 3.2: of a connection it should have timestamps
     if ack >= 0:
         p["flags"] = RST | ACK
         p.ack = ack
+        if s.ts_ok != 0 and s.state >= SYN_RECEIVED:
+            p.tsecr = max(s.ts_recent, 0)
 
 
 @kernel(_nrt=False)
@@ -282,7 +286,8 @@ def resend_lost(w: Any, e: Any, s: Any, stack: Any, now: Any, why: Any) -> None:
                     s.more = 1
                     return
                 resend(w, e, s, stack, now, row, why)
-                if row == s.head:
+                # Rule: Linux tcp_xmit_retransmit_queue: the first segment's timer begins anew
+                if row == s.head and stack.dialect == DIALECT_LINUX:
                     arm_rto(stack, s, now, rto_ns(s))
         row = np.int64(q.next)
 
@@ -375,9 +380,9 @@ def may_send(s: Any) -> Any:
 def fill_holes(w: Any, e: Any, s: Any, stack: Any, now: Any) -> None:
     """In recovery by SACK, send what is not known to be lost, when the window has room left.
 
-    Rule: RFC 6675 section 4, NextSeg rules 3 and 4; RACK needs neither.
+    Rule: RFC 6675 section 4, NextSeg rules 3 and 4; RACK needs neither, Linux has neither.
     """
-    if stack.rack != 0 or s.sack_ok == 0 or s.ca != RECOVERY:
+    if stack.rack != 0 or stack.dialect == DIALECT_LINUX or s.sack_ok == 0 or s.ca != RECOVERY:
         return
     row = np.int64(s.head)
     last = np.int64(0)

@@ -184,7 +184,8 @@ def _hint(name: str, known: Iterable[str]) -> str:
 
 def _check(text: str, made: Stack) -> None:
     """Refuse what cannot be together."""
-    for low, high in (("min_rto", "max_rto"), ("delayed_ack_min", "delayed_ack")):
+    pairs = (("min_rto", "max_rto"), ("initial_rto", "max_rto"), ("delayed_ack_min", "delayed_ack"))
+    for low, high in pairs:
         if getattr(made, low) > getattr(made, high):
             raise BadInput(
                 f"TCP stack '{text}': {low} {value_text(low, getattr(made, low))} is above "
