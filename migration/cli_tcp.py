@@ -18,8 +18,8 @@ _FILE_WIDTH = 200
 _RUN_EXAMPLES = """
 \b
 Examples:
-  vswitch tcp run conversation.tcp
-  vswitch tcp run tests/migration/tcp/scripts/opening/*.tcp
+  vswitch tcp run examples/tcp/blackout.tcp
+  vswitch tcp run --quiet conversations/*.tcp
 
 \b
 Exit status: 0 all hold, 1 a script does not, 2 bad input.

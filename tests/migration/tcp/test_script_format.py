@@ -10,6 +10,7 @@ from migration.tcp.script import load, parse
 from migration.tcp.script_run import run
 from pcaps.errors import BadInput
 
+ROOT = Path(__file__).resolve().parents[3]
 HEAD = "stack rfc:timestamps=off,scale=off\n"
 
 
@@ -94,6 +95,11 @@ def test_lines_that_mean_nothing(text: str, message: str) -> None:
     with pytest.raises(BadInput) as problem:
         parse(text, "s")
     assert problem.value.what.startswith(message)
+
+
+def test_the_manual_shows_the_example() -> None:
+    example = (ROOT / "examples" / "tcp" / "lost-syn.tcp").read_text()
+    assert f"```text\n{example}```" in (ROOT / "migration" / "README.md").read_text()
 
 
 def test_files_that_are_no_scripts(tmp_path: Path) -> None:
