@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from driver import MS, US, Pair, Path, S
 from hypothesis import given
 from hypothesis import strategies as st
+from tcp_pair import MS, US, Pair, Path, S
 
 from migration.tcp.stacks import profiles
 from migration.tcp.state_kernel import (

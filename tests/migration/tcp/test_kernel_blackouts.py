@@ -9,7 +9,8 @@ from __future__ import annotations
 from functools import cache
 
 import pytest
-from driver import MS, US, Pair, Path, S
+from tcp_pair import MS, US, Pair, Path, S
+from tcp_tables import table
 from test_endpoints import exchange
 
 from migration.tcp.state_kernel import ALIVE, ESTABLISHED, RECOVERY
@@ -70,7 +71,7 @@ def long_outage(variant: str, rtt_ms: float, outage_s: float) -> tuple[Pair, int
     return pair, next(one.at for one in pair.log if one.sender == 0 and one.lost and one.size)
 
 
-def test_long_outages(table) -> None:
+def test_long_outages() -> None:
     rows = table("tcp_outage_measured_linux618.csv")
     assert len(rows) == 75
     for row in rows:
@@ -121,7 +122,7 @@ def time_of_recovery() -> int:
     return pair.now
 
 
-def test_blackouts(table) -> None:
+def test_blackouts() -> None:
     rows = table("blackout.csv")
     assert len(rows) == 21
     for row in rows:

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
-from rules import ROOT, SCRIPTS, page
+from tcp_rules import ROOT, SCRIPTS, page
 
 from migration.tcp.script import load
 from migration.tcp.script_run import run

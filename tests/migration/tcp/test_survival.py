@@ -7,7 +7,8 @@ The tables reckon with exact timers and without tail loss probes: ``timer_tick=0
 from __future__ import annotations
 
 import pytest
-from driver import US, Pair, Path, S
+from tcp_pair import US, Pair, Path, S
+from tcp_tables import table
 
 from migration.tcp import endpoint_kernel as tcp
 from migration.tcp.state_kernel import ALIVE
@@ -43,7 +44,7 @@ def run(name: str, rtt_ms: float, outage_s: float, until_s: float) -> tuple[Pair
     return pair, [time - 1.0 for time in pair.resent(0)]
 
 
-def test_schedules_and_aborts(table) -> None:
+def test_schedules_and_aborts() -> None:
     rows = table("tcp_survival.csv")
     assert len(rows) == 27
     for row in rows:
@@ -61,7 +62,7 @@ def test_schedules_and_aborts(table) -> None:
         assert times == pytest.approx(expected, abs=0.0006), row["stack"]
 
 
-def test_every_outage_of_the_table(table) -> None:
+def test_every_outage_of_the_table() -> None:
     rows = table("tcp_outage.csv")
     assert len(rows) == 729
     for row in rows:

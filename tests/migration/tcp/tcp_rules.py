@@ -1,6 +1,6 @@
 """Writes docs/tcp-rules.md: which rule of which document each script of the suite holds.
 
-``python tests/migration/tcp/rules.py`` after adding a script.
+``python tests/migration/tcp/tcp_rules.py`` after adding a script.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def page() -> str:
         "# Rules of TCP that scripts hold",
         "",
         f"{len(SCRIPTS)} scripts in `tests/migration/tcp/scripts`, one rule each; `vswitch tcp run FILE...`",
-        "runs them. This page is written from their heads by `python tests/migration/tcp/rules.py`.",
+        "runs them. This page is written from their heads by `python tests/migration/tcp/tcp_rules.py`.",
     ]
     last = ""
     for rule in sorted(by_rule, key=_order):
