@@ -115,10 +115,6 @@ class Connections:
         vids = [str(int(tag) & 0xFFF) for tag in self.tags[n] if tag]
         return ".".join(vids) or "-"
 
-    def vid(self, n: int) -> int:
-        """Return the VLAN in which the switch sees a connection, 0 when untagged."""
-        return int(self.tags[n, 0]) & 0xFFF
-
     def stack_of(self, end: int) -> Stack:
         """Return the stack of an end."""
         return self.stacks[int(self.stack[end])]

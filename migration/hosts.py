@@ -21,7 +21,6 @@ import numpy as np
 from migration.hosts_kernel import Host
 from nic.adapter import Adapter
 from nic.filters import compile_filters
-from nic.vmq import QueueEvent
 from pcaps.errors import BadInput
 from pcaps.frames import Frames
 from vswitch.ports import Dialect, Network, Port, PortKind, VlanMode, VlanSetting
@@ -221,9 +220,3 @@ def selfmade(vm_mac: int, vids: set[int], tpids: set[int], mtu: int | None) -> t
     uplink = Port(name="uplink", kind=PortKind.UPLINK, mtu=mtu, check_source=False)
     given: Any = tuple(sorted(tpids)) or None
     return Network(name="external", ports=(uplink, vm), tpids=given), vm
-
-
-def queue_events(host: MovingHost) -> list[tuple[int, QueueEvent]]:
-    """Return what happened to the host's VM queues, in order: queue number and event."""
-    adapter = host.switch.adapter
-    return [] if adapter is None else [(entry.queue, entry.event) for entry in adapter.log]

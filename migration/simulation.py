@@ -157,11 +157,6 @@ class Simulation:
         """Events so far."""
         return int(self.path.clock[K_EVENTS])
 
-    @property
-    def undecided(self) -> int:
-        """Connections without a verdict."""
-        return int(self.path.clock[K_UNDECIDED])
-
     def run(
         self,
         until_ns: int,
