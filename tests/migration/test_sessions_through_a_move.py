@@ -27,7 +27,9 @@ from pcaps.addresses import key_to_mac
 from pcaps.errors import BadInput
 from vswitch.verdict import DropReason
 
-JIT_OFF = bool(numba.config.DISABLE_JIT)
+compiled = pytest.mark.skipif(
+    bool(numba.config.DISABLE_JIT), reason="millions of steps of plain Python"
+)
 QUICK = {"memory": "1MiB", "at": "200ms", "after": "300ms", "announce": "rarp5"}
 
 
@@ -56,7 +58,8 @@ def test_the_heap_gives_entries_in_order_of_time_then_number(times):
     assert left == sorted((time, n) for n, time in enumerate(times))
 
 
-@pytest.mark.parametrize("seed", range(2 if JIT_OFF else 12))
+@compiled
+@pytest.mark.parametrize("seed", range(12))
 def test_every_segment_is_accounted_for(seed):
     draw = np.random.default_rng(seed)
     done = run(
@@ -84,6 +87,7 @@ def test_the_same_seed_gives_the_same_events():
     assert third.events != one.events
 
 
+@compiled
 def test_a_fork_goes_on_as_its_origin_does():
     done = run(3, blackout="400ms", margins=False)
     simulation = migration_before(done, 0.9)
@@ -137,6 +141,7 @@ def test_the_guests_clock_stands_still():
     assert outcome.verdict is Verdict.SURVIVED
 
 
+@compiled
 def test_an_outage_runs_both_clocks():
     (outcome,) = run(
         1, outage=True, blackout="60s", stack_vm="windows-2008r2", traffic="rr", request="4000",
@@ -213,6 +218,7 @@ def test_a_smaller_mtu_on_the_way_is_a_black_hole():
     assert int(done.simulation.world.endpoints[1]["rcv_nxt"]) < 2000
 
 
+@compiled
 def test_losses_and_full_queues_are_counted_on_their_links():
     done = run(
         2, traffic="bulk", blackout="10ms", link="10Mbps", queue="6kB", loss="0.01",
@@ -224,7 +230,7 @@ def test_losses_and_full_queues_are_counted_on_their_links():
     assert fates[NO_LISTENER] == 0
 
 
-@pytest.mark.skipif(JIT_OFF, reason="a minute as plain Python")
+@compiled
 @pytest.mark.parametrize("kind", ["live", "quick"])
 def test_sessions_of_a_sample_come_to_their_captured_end(kind):
     path = samples.path("tcp_sessions")
