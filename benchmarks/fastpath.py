@@ -123,7 +123,7 @@ class Walker:
             region.data, u64(region.first), u64(region.end), u64(region.end),
             u64(region.header_bytes), region.nanosecond, u64(0), compiled.image, compiled.filters,
             self.engine.learned.table, self.stats, self.words, none.start, none.caplen,
-            none.wirelen, none.ts_ns, u64(1),
+            none.wirelen, none.ts_ns, none.loads, u64(1),
         )  # fmt: skip
 
     def sum(self) -> None:

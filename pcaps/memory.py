@@ -1,4 +1,4 @@
-"""Unaligned loads, stores, copies and prefetch: all the intrinsics there are.
+"""Unaligned loads, stores, copies, prefetch and bit tricks: all the intrinsics there are.
 
 Offsets are uint64 byte offsets into a C-contiguous ``uint8`` array. Nothing is
 checked: the caller proves ``offset + width <= array.size`` first. With
@@ -117,6 +117,16 @@ def _swap(bits: int) -> Any:
 _swap16, _swap32 = _swap(16), _swap(32)
 
 
+@intrinsic
+def _bit_length(typing_context: Any, value: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        word = ir.IntType(64)
+        zeros = builder.ctlz(arguments[0], ir.Constant(ir.IntType(1), 0))
+        return builder.sub(ir.Constant(word, 64), zeros)
+
+    return types.uint64(types.uint64), generate
+
+
 if config.DISABLE_JIT:  # plain Python stands in
 
     def _span(array: Any, offset: Any, width: int) -> slice:
@@ -161,6 +171,9 @@ if config.DISABLE_JIT:  # plain Python stands in
 
     def swap32(value: Any) -> Any:
         return u64(int.from_bytes((int(value) & 0xFFFFFFFF).to_bytes(4, "little"), "big"))
+
+    def bit_length(value: Any) -> Any:
+        return u64(int(value).bit_length())
 
 elif config.BOUNDSCHECK:  # every access is preceded by one that numba checks
     _ld16, _ld32, _ld64 = _load(16), _load(32), _load(64)
@@ -215,6 +228,7 @@ elif config.BOUNDSCHECK:  # every access is preceded by one that numba checks
 
     prefetch = _prefetch
     swap16, swap32 = _swap16, _swap32
+    bit_length = _bit_length
 
 else:
     ld16, ld32, ld64 = _load(16), _load(32), _load(64)
@@ -223,3 +237,4 @@ else:
     copy = _copy
     copy32 = _copy32
     swap16, swap32 = _swap16, _swap32
+    bit_length = _bit_length

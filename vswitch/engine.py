@@ -31,6 +31,7 @@ from vswitch.replay_kernel import (
 )
 from vswitch.tables import Image, compile_image
 from vswitch.tally import Stats, new_stats, stats_words
+from vswitch.transport_kernel import loads_of
 
 BATCH_FRAMES = 65536
 """Frames a loop decides before it comes back: 512 KB of decision words."""
@@ -86,6 +87,9 @@ class Decided:
         The frames, where columns were asked for.
     in_ports : numpy.ndarray, optional
         ``uint16[n]``: port that each came in by, where columns were asked for.
+    loads : numpy.ndarray, optional
+        ``uint32[n]``: load words (:mod:`vswitch.transport_kernel`), where they were
+        asked for.
     """
 
     compiled: Compiled
@@ -94,12 +98,13 @@ class Decided:
     number: int
     frames: Frames | None = None
     in_ports: npt.NDArray[np.uint16] | None = None
+    loads: npt.NDArray[np.uint32] | None = None
 
 
 class Workspace:
     """Columns that a walk writes; allocated once and used again, since fresh pages are slow."""
 
-    def __init__(self, columns: bool) -> None:
+    def __init__(self, columns: bool, loads: bool = False) -> None:
         self.words = np.zeros(BATCH_FRAMES, np.uint64)
         n = BATCH_FRAMES if columns else 0
         self.start = np.zeros(n, np.int64)
@@ -107,6 +112,7 @@ class Workspace:
         self.wirelen = np.zeros(n, np.uint32)
         self.ts_ns = np.zeros(n, np.int64)
         self.interface = np.zeros(n, np.uint16)
+        self.loads = np.zeros(BATCH_FRAMES if loads else 0, np.uint32)
         self._stats = np.zeros(0, np.uint64)
 
     def stats(self, network: Network) -> Stats:
@@ -164,7 +170,14 @@ class Engine:
         self.learned = self.learned.moved_to(self.compiled.network, network)
         self.compiled = compiled
 
-    def decide(self, frames: Frames, in_ports: npt.NDArray[np.uint16], number: int = 1) -> Decided:
+    def decide(
+        self,
+        frames: Frames,
+        in_ports: npt.NDArray[np.uint16],
+        number: int = 1,
+        *,
+        loads: bool = False,
+    ) -> Decided:
         """Decide a batch.
 
         Parameters
@@ -175,6 +188,8 @@ class Engine:
             ``uint16[n]``: port that each comes in by.
         number : int
             Number of the first frame in its capture, from 1.
+        loads : bool
+            Whether load words are wanted.
 
         Returns
         -------
@@ -189,7 +204,13 @@ class Engine:
             frames.data, frames.start, frames.caplen, frames.wirelen, frames.ts_ns, in_ports,
             compiled.image, compiled.filters, self.learned.table, stats, words, u64(1),
         )  # fmt: skip
-        return Decided(compiled, words, stats, number, frames, in_ports)
+        load_words = None
+        if loads:
+            load_words = np.empty(len(frames), np.uint32)
+            loads_of(
+                frames.data, frames.start, frames.caplen, frames.wirelen, compiled.image, load_words
+            )
+        return Decided(compiled, words, stats, number, frames, in_ports, load_words)
 
     def walk(
         self,
@@ -228,12 +249,13 @@ class Engine:
         """
         compiled = self.compiled
         stats = space.stats(compiled.network)
-        loop = walk_loop(compiled.mode, region.swapped, columns, ahead)
+        loads = len(space.loads) > 0
+        loop = walk_loop(compiled.mode, region.swapped, columns, ahead, loads)
         done, following = loop(
             region.data, u64(offset), u64(stop), u64(region.end), u64(region.header_bytes),
             region.nanosecond, u64(in_port), compiled.image, compiled.filters,
             self.learned.table, stats, space.words, space.start, space.caplen, space.wirelen,
-            space.ts_ns, u64(1),
+            space.ts_ns, space.loads, u64(1),
         )  # fmt: skip
         n = int(done)
         frames = None
@@ -244,7 +266,16 @@ class Engine:
                 space.ts_ns[:n], space.interface[:n],
             )  # fmt: skip
             in_ports = np.full(n, in_port, np.uint16)
-        return Decided(compiled, space.words[:n], stats, 1, frames, in_ports), int(following)
+        decided = Decided(
+            compiled,
+            space.words[:n],
+            stats,
+            1,
+            frames,
+            in_ports,
+            space.loads[:n] if loads else None,
+        )
+        return decided, int(following)
 
 
 def prefetch_for(region: RecordRegion, offset: int, in_cache_bytes: int = 1 << 19) -> int:

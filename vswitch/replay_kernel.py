@@ -30,6 +30,7 @@ from vswitch.image_kernel import (
 )
 from vswitch.learning_kernel import decide_learning
 from vswitch.stats_kernel import S_CAPTURED, S_FRAMES, S_LOCAL_SOURCE, S_MIRRORED, S_WIRE, count
+from vswitch.transport_kernel import T_OTHER, load_of
 from vswitch.words_kernel import FLOODED, LOCAL_SOURCE, NOT_FOUND, kind_of
 
 SOFTWARE, VMQ, LEARNING = 0, 1, 2
@@ -162,7 +163,7 @@ def batch_loop(mode: int) -> Any:
 
 
 @cache
-def walk_loop(mode: int, swapped: bool, columns: bool, ahead: int) -> Any:
+def walk_loop(mode: int, swapped: bool, columns: bool, ahead: int, loads: bool = False) -> Any:
     """Return the fused loop over the records of a mapped classic capture.
 
     Reading the record headers and deciding in one pass costs about half of two
@@ -180,12 +181,15 @@ def walk_loop(mode: int, swapped: bool, columns: bool, ahead: int) -> Any:
         Whether to write the frame columns too, as writers of captures need them.
     ahead : int
         PREFETCH_LINES, PREFETCH_STRIDE or PREFETCH_NONE.
+    loads : bool
+        Whether to write load words too (:mod:`vswitch.transport_kernel`), as a
+        replay in time needs them.
 
     Returns
     -------
     callable
         ``(data, offset, stop, end, header_bytes, nanosecond, in_port, image, filters,
-        learned, stats, words, start, caplen, wirelen, ts_ns, number) -> (frames,
+        learned, stats, words, start, caplen, wirelen, ts_ns, loads, number) -> (frames,
         offset)``: starts at the record header at ``offset``, stops when `words`
         is full, at the first header at or behind ``stop``, or before an unsound
         record; no record may reach behind ``end``.
@@ -193,7 +197,7 @@ def walk_loop(mode: int, swapped: bool, columns: bool, ahead: int) -> Any:
 
     def walk(  # type: ignore[no-untyped-def]
         data, offset, stop, end, header_bytes, nanosecond, in_port, image, filters, learned, stats,
-        words, start, caplen, wirelen, ts_ns, number,
+        words, start, caplen, wirelen, ts_ns, load_words, number,
     ):  # fmt: skip
         i = u64(0)
         wire = u64(0)
@@ -233,6 +237,10 @@ def walk_loop(mode: int, swapped: bool, columns: bool, ahead: int) -> Any:
                 caplen[i] = kept
                 wirelen[i] = length
                 ts_ns[i] = when
+            if loads:
+                load_words[i] = u64(T_OTHER)
+                if kept >= u64(14):
+                    load_words[i] = load_of(data, at, kept, length, image)
             wire += length
             captured += kept
             offset = following
@@ -242,4 +250,4 @@ def walk_loop(mode: int, swapped: bool, columns: bool, ahead: int) -> Any:
         stats[S_CAPTURED] += captured
         return i, offset
 
-    return _named(walk, mode, int(swapped), int(columns), ahead)
+    return _named(walk, mode, int(swapped), int(columns), ahead, int(loads))

@@ -115,6 +115,7 @@ def run_capture(
     *,
     jobs: int = 1,
     columns: bool = True,
+    loads: bool = False,
     progress: Callable[[int], None] | None = None,
 ) -> None:
     """Decide all frames of a capture.
@@ -134,6 +135,8 @@ def run_capture(
         Threads. A switch that learns runs in one, since order decides there.
     columns : bool
         Whether `take` needs the frame columns.
+    loads : bool
+        Whether it needs load words (:mod:`vswitch.transport_kernel`), too.
     progress : callable, optional
         Gets the number of bytes of the file that were handled since the last call.
 
@@ -148,7 +151,7 @@ def run_capture(
     port = ingress.constant(engine.compiled.network)
     rest: Iterator[Frames]
     if region is not None and port is not None:
-        walk = _Walk(engine, region, port, columns, take, progress)
+        walk = _Walk(engine, region, port, columns, loads, take, progress)
         if jobs > 1 and engine.compiled.stateless:
             walk.in_threads(jobs)
         else:
@@ -156,7 +159,7 @@ def run_capture(
         rest = capture.continue_at(walk.offset, walk.frames, walk.wire, walk.captured)
     else:
         rest = iter(capture)
-    _run_batches(engine, rest, ingress, take, jobs, progress)
+    _run_batches(engine, rest, ingress, take, jobs, loads, progress)
 
 
 class _Walk:
@@ -168,11 +171,13 @@ class _Walk:
         region: RecordRegion,
         port: int,
         columns: bool,
+        loads: bool,
         take: Take,
         progress: Callable[[int], None] | None,
     ) -> None:
         self._engine, self._region, self._port = engine, region, port
-        self._columns, self._take, self._progress = columns, take, progress
+        self._columns, self._loads = columns, loads
+        self._take, self._progress = take, progress
         self._spaces: list[Workspace] = []
         self.offset = region.first
         self.frames = self.wire = self.captured = 0
@@ -181,7 +186,7 @@ class _Walk:
         try:
             return self._spaces.pop()
         except IndexError:
-            return Workspace(self._columns)
+            return Workspace(self._columns, self._loads)
 
     def _hand_over(self, decided: Decided) -> None:
         number = self.frames + 1
@@ -270,13 +275,14 @@ def _run_batches(
     ingress: Ingress,
     take: Take,
     jobs: int,
+    loads: bool,
     progress: Callable[[int], None] | None,
 ) -> None:
     """Decide batches that a reader hands out, in threads where order does not matter."""
 
     def decide(frames: Frames) -> Decided:
         in_ports = ingress.ports_of(engine.compiled.network, frames)
-        return engine.decide(frames, in_ports, frames.first_number)
+        return engine.decide(frames, in_ports, frames.first_number, loads=loads)
 
     def hand_over(decided: Decided) -> None:
         take(decided)
