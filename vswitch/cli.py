@@ -15,6 +15,7 @@ import click
 COMMANDS = {
     "replay": ("vswitch.cli_replay:replay", "Run captures through the switch and its VM queues."),
     "explain": ("vswitch.cli_explain:explain", "Tell step by step what becomes of one frame."),
+    "costs": ("vswitch.cli_costs:costs", "Show what each step costs the modelled host, and why."),
     "capture": ("pcaps.cli:capture", "Look into, index, make and convert captures."),
     "nic": ("nic.cli:nic", "Single functions of the adapter: RSS, offloads."),
     "chimney": (
