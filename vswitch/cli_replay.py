@@ -24,6 +24,8 @@ Examples:
   vswitch replay a.pcap b.pcapng.zst -s lab.toml  two captures through the VMs of a scenario
   vswitch replay capture.pcap --queues 64         an adapter with 64 VM queues
   vswitch replay capture.pcap --json | jq .drops
+  vswitch replay capture.pcap --host r2 --rate 10Gbps        what it costs a 2008 R2 host
+  vswitch replay capture.pcap --host r2-vmq --rate 10Gbps    and with VM queues
   zcat big.pcap.gz | vswitch replay - --mode software
 
 \b
@@ -45,9 +47,7 @@ Exit status: 0 done, 1 an expectation of the scenario failed, 2 bad input.
 @click.option(
     "--mode",
     type=click.Choice(["vmq", "software"]),
-    default="vmq",
-    show_default=True,
-    help="Adapter with VM queues, or the software switch alone.",
+    help="Adapter with VM queues, or the software switch alone.  [default: the host's, or vmq]",
 )
 @click.option(
     "--queues",
@@ -77,6 +77,22 @@ Exit status: 0 done, 1 an expectation of the scenario failed, 2 bad input.
     show_default=True,
     help="Frames that queues.pcapng shows as they came in, on interface 0.",
 )
+@click.option(
+    "--host",
+    metavar="PROFILE",
+    help="Model the host that the frames come to: r1, r2, r2-vmq, r2-vmq-jumbo, r2-chimney, 2012, or a TOML file.",
+)
+@click.option(
+    "--rate",
+    metavar="RATE",
+    help="With --host: frames come at this rate, such as 10Gbps or 1.5Mpps; by their timestamps by default.",
+)
+@click.option(
+    "--speed", metavar="Nx", help="With --host: the capture's times, so many times as fast: 2x."
+)
+@click.option(
+    "--processors", type=int, metavar="N", help="With --host: its logical processors, 1 to 64."
+)
 @click.option("--all", "show_all", is_flag=True, help="Show every VM, not only the busiest 20.")
 @click.option(
     "--json",
@@ -84,7 +100,15 @@ Exit status: 0 done, 1 an expectation of the scenario failed, 2 bad input.
     is_flag=True,
     help="One JSON object on standard output, nothing else there.",
 )
-def replay(show_all: bool, as_json: bool, **settings: Any) -> None:
+def replay(
+    show_all: bool,
+    as_json: bool,
+    host: str | None,
+    rate: str | None,
+    speed: str | None,
+    processors: int | None,
+    **settings: Any,
+) -> None:
     """Replay captures through the virtual switch.
 
     Each frame is decided by the adapter's VM queues and the parent partition's
@@ -94,9 +118,15 @@ def replay(show_all: bool, as_json: bool, **settings: Any) -> None:
 
     CAPTURE is a pcap or pcapng file, also compressed by gzip or zstd; - is
     standard input.
+
+    With --host, frames come to a modelled host in time: rings fill, processors
+    work, frames are lost where a ring is full.
     """
     from pcaps.jit import announce_compilation
+    from vswitch.host_choice import HostChoice
     from vswitch.replay import Job, run
+
+    settings["host"] = HostChoice.from_options(host, rate=rate, speed=speed, processors=processors)
 
     with announce_compilation(tell), progress_bar() as progress:
         done = run(Job(**settings), tell=tell, progress=progress)

@@ -18,6 +18,7 @@ from vswitch.switch import Switch
 
 if TYPE_CHECKING:
     from vswitch.feed import Feed
+    from vswitch.host_profiles import HostProfile
     from vswitch.scenario import Scenario
 
 DEFAULT_QUEUES = PRESETS["broadcom-1g"].num_queues
@@ -55,7 +56,12 @@ class Lab:
 
 
 def lab_of(
-    feed: Feed, scenario: str | None, *, mode: str = "vmq", queues: int | None = None
+    feed: Feed,
+    scenario: str | None,
+    *,
+    mode: str = "vmq",
+    queues: int | None = None,
+    host: HostProfile | None = None,
 ) -> Lab:
     """Build the lab from a scenario, or from the captures where there is none.
 
@@ -69,6 +75,8 @@ def lab_of(
         ``vmq``: the adapter places frames in VM queues; ``software``: it does not.
     queues : int, optional
         VM queues of the adapter.
+    host : HostProfile, optional
+        The host whose adapter it is, where one is modelled.
 
     Returns
     -------
@@ -81,11 +89,17 @@ def lab_of(
         When the scenario or a capture cannot be used.
     """
     if scenario is None:
-        return from_captures(feed, mode=mode, queues=queues)
-    return from_scenario(scenario, mode=mode, queues=queues)
+        return from_captures(feed, mode=mode, queues=queues, host=host)
+    return from_scenario(scenario, mode=mode, queues=queues, host=host)
 
 
-def from_captures(feed: Feed, *, mode: str = "vmq", queues: int | None = None) -> Lab:
+def from_captures(
+    feed: Feed,
+    *,
+    mode: str = "vmq",
+    queues: int | None = None,
+    host: HostProfile | None = None,
+) -> Lab:
     """Make a lab from captures.
 
     Parameters
@@ -95,7 +109,9 @@ def from_captures(feed: Feed, *, mode: str = "vmq", queues: int | None = None) -
     mode : str
         ``vmq``: the adapter places frames in VM queues; ``software``: no adapter.
     queues : int, optional
-        VM queues of the adapter; :data:`DEFAULT_QUEUES` by default.
+        VM queues of the adapter; the host's, or :data:`DEFAULT_QUEUES`, by default.
+    host : HostProfile, optional
+        Release and processors of the adapter's host, where one is modelled.
 
     Returns
     -------
@@ -117,7 +133,7 @@ def from_captures(feed: Feed, *, mode: str = "vmq", queues: int | None = None) -
     network = network_of(table.stations())
     adapter = None
     if mode == "vmq":
-        adapter = Adapter(num_queues=DEFAULT_QUEUES if queues is None else queues)
+        adapter = _adapter_of(host, queues)
         # lengths on the wire may be any in a capture, beyond what *JumboPacket can be set to
         adapter.jumbo_packet = UNLIMITED_BYTES
     uplink = network.uplink
@@ -125,7 +141,25 @@ def from_captures(feed: Feed, *, mode: str = "vmq", queues: int | None = None) -
     return Lab(Switch(network, adapter), Ingress(uplink.name), None, frames)
 
 
-def from_scenario(path: str, *, mode: str = "vmq", queues: int | None = None) -> Lab:
+def _adapter_of(host: HostProfile | None, queues: int | None) -> Adapter:
+    """Return the adapter of a self-made scenario."""
+    if host is None:
+        return Adapter(num_queues=DEFAULT_QUEUES if queues is None else queues)
+    own = host.queues if queues is None else queues
+    return Adapter(
+        profile=host.release,
+        num_queues=own if host.team is None else host.team.usable_queues(own),
+        max_cpus=host.processors,
+    )
+
+
+def from_scenario(
+    path: str,
+    *,
+    mode: str = "vmq",
+    queues: int | None = None,
+    host: HostProfile | None = None,
+) -> Lab:
     """Build the lab that a scenario file describes.
 
     Parameters
@@ -136,6 +170,8 @@ def from_scenario(path: str, *, mode: str = "vmq", queues: int | None = None) ->
         ``software`` leaves the scenario's adapter out.
     queues : int, optional
         VM queues instead of the scenario's.
+    host : HostProfile, optional
+        The host that is modelled; its release must be the scenario's.
 
     Returns
     -------
@@ -150,7 +186,17 @@ def from_scenario(path: str, *, mode: str = "vmq", queues: int | None = None) ->
     from vswitch.scenario import load
 
     scenario = load(path)
+    if host is not None and host.release != scenario.profile.name:
+        raise BadInput(
+            f"{path}: the scenario's profile is {scenario.profile.name}, host profile "
+            f"'{host.name}' is of release {host.release}; make them the same"
+        )
     adapter = scenario.adapter(queues) if mode == "vmq" else None
+    if host is not None and host.vmq and adapter is None:
+        raise BadInput(
+            f"{path}: this switch has no adapter with VM queues, which host profile "
+            f"'{host.name}' has; take a host without, or describe an external network"
+        )
     if queues is not None and adapter is None:
         raise BadInput(
             f"{path}: this switch has no adapter with VM queues; drop --queues, or describe "

@@ -30,9 +30,12 @@ from vswitch.outputs import QUEUES_FILE, SPLIT_DIRECTORY, IngressSide, Outputs
 from vswitch.results import Measured, Result
 from vswitch.run import run_capture
 from vswitch.tally import Tally
+from vswitch.verdict import DropReason
 
 if TYPE_CHECKING:
     from vswitch.engine import Decided
+    from vswitch.host_choice import HostChoice
+    from vswitch.timed import TimedReplay
 
 SCHEMA = "vswitch.replay/1"
 
@@ -51,8 +54,9 @@ class Job:
         Path of a scenario; made from the captures by default.
     output : str or path-like, optional
         Directory for ``queues.pcapng`` and ``summary.json``.
-    mode : str
-        ``vmq`` (adapter with VM queues) or ``software``.
+    mode : str, optional
+        ``vmq`` (adapter with VM queues) or ``software``; that of the host, or
+        ``vmq``, by default.
     queues : int, optional
         VM queues of the adapter.
     jobs : int
@@ -65,23 +69,26 @@ class Job:
         Whether to write a pcap per port, too.
     ingress : str
         Which frames ``queues.pcapng`` holds as they came in: all, dropped, none.
+    host : HostChoice, optional
+        The host that frames come to, in time; None = without time, nothing is lost.
     """
 
     captures: Sequence[str]
     scenario: str | None = None
     output: str | Path | None = None
-    mode: str = "vmq"
+    mode: str | None = None
     queues: int | None = None
     jobs: int = 1
     limit: int | None = None
     strict: bool = False
     split: bool = False
     ingress: str = "all"
+    host: HostChoice | None = None
 
     def __post_init__(self) -> None:
         if not self.captures:
             raise BadInput("nothing to replay; name a capture")
-        if self.mode not in ("vmq", "software"):
+        if self.mode not in (None, "vmq", "software"):
             raise BadInput(f"mode '{self.mode}' does not exist; use vmq or software")
         if self.jobs < 1:
             raise BadInput(f"{self.jobs} jobs: use at least 1")
@@ -89,6 +96,13 @@ class Job:
             raise BadInput("--split needs a directory for the files; add -o DIR")
         if self.queues is not None and self.mode == "software":
             raise BadInput("the software switch has no VM queues; drop --queues or use --mode vmq")
+        if self.host is not None:
+            self.host.check_mode(self.mode, self.queues)
+
+    @property
+    def way(self) -> str:
+        """``vmq`` or ``software``, whoever says so."""
+        return self.mode or (self.host.mode if self.host else "vmq")
 
     def explain_command(self, frame: int) -> str:
         """Return the command that explains a frame of this job.
@@ -106,10 +120,13 @@ class Job:
         words = ["vswitch", "explain"]
         if self.scenario is not None:
             words += ["-s", self.scenario]
-        if self.mode != "vmq":
-            words += ["--mode", self.mode]
-        if self.queues is not None:
-            words += ["--queues", str(self.queues)]
+        if self.way != "vmq":
+            words += ["--mode", self.way]
+        queues = self.queues
+        if queues is None and self.scenario is None and self.host and self.host.profile.vmq:
+            queues = self.host.profile.queues
+        if queues is not None:
+            words += ["--queues", str(queues)]
         if self.limit is not None and self.scenario is None:
             words += ["--limit", str(self.limit)]
         return shlex.join([*words, *map(str, self.captures), "--frame", str(frame)])
@@ -181,6 +198,8 @@ class Replay:
         What was read.
     result : vswitch.results.Result
         Counters and measured time.
+    in_time : TimedReplay, optional
+        The modelled host, where there is one.
     failed_expectations : list of str
         Sentences about expectations of the scenario that do not hold.
     """
@@ -189,6 +208,7 @@ class Replay:
     lab: Lab
     captures: list[CaptureReport]
     result: Result
+    in_time: TimedReplay | None = None
     failed_expectations: list[str] = field(default_factory=list)
 
     @property
@@ -218,7 +238,10 @@ class Replay:
                     "capture": self.captures[drop.first_capture].path,
                     "frame": drop.first_frame,
                     "packet_id": number,
-                    "explain": self.job.explain_command(number),
+                    # a full ring is no decision: see the host's processors instead
+                    "explain": None
+                    if reason is DropReason.RING_FULL
+                    else self.job.explain_command(number),
                 }
             )
         return found
@@ -246,6 +269,7 @@ class Replay:
             "mirrored": self.result.tally.mirrored,
             "local_source": self.result.tally.local_source,
             "first_drops": self.first_drops(),
+            **({"host": self.in_time.to_dict()} if self.in_time else {}),
             "failed_expectations": list(self.failed_expectations),
         }
 
@@ -298,7 +322,11 @@ def run(
             )
         )  # fmt: skip
         progress("preparing", 0, None)
-        lab = lab_of(feed, job.scenario, mode=job.mode, queues=job.queues)
+        profile = job.host.profile if job.host else None
+        lab = lab_of(feed, job.scenario, mode=job.way, queues=job.queues, host=profile)
+        in_time = None
+        if job.host is not None:
+            in_time = _host_of(job.host, lab, tell)
         outputs = None
         if job.output is not None:
             _check_not_overwritten(job.captures, Path(job.output))
@@ -308,7 +336,7 @@ def run(
                     side=IngressSide(job.ingress), split=job.split,
                 )
             )  # fmt: skip
-        replay = _decide(job, lab, feed, outputs, progress)
+        replay = _decide(job, lab, feed, outputs, in_time, progress)
         if outputs is not None:
             outputs.write_summary(replay.summary())
     return replay
@@ -324,11 +352,26 @@ def _check_not_overwritten(captures: Sequence[str], directory: Path) -> None:
             raise BadInput(f"{name} would be overwritten by the output; choose another directory")
 
 
+def _host_of(choice: HostChoice, lab: Lab, tell: Callable[[str], None]) -> TimedReplay:
+    """Build the host that the frames come to, and tell what people should know of it."""
+    from vswitch.host import Host
+    from vswitch.timed import TimedReplay
+
+    host = Host(choice.profile, lab.switch.network, lab.switch.adapter)
+    for warning in host.warnings():
+        tell(warning)
+    uplink = lab.switch.network.uplink
+    # where VMs' own frames are in the capture, so are their acknowledgments
+    acks = uplink is not None and lab.single_port == uplink.name
+    return TimedReplay(host, choice.pace, acks=acks)
+
+
 def _decide(
     job: Job,
     lab: Lab,
     feed: Feed,
     outputs: Outputs | None,
+    in_time: TimedReplay | None,
     progress: Callable[[str, int, int | None], None],
 ) -> Replay:
     """Run all captures through the switch."""
@@ -337,6 +380,8 @@ def _decide(
     cpu, wall = time.process_time(), time.perf_counter()
 
     def take(decided: Decided) -> None:
+        if in_time is not None:
+            in_time.take(decided)
         tally.add(decided.compiled.network, decided.stats, decided.number - 1, len(reports))
         if outputs is not None:
             outputs.write(decided, sum(report.frames for report in reports))
@@ -346,14 +391,19 @@ def _decide(
         behind += n_bytes
         progress("deciding", behind, size)
 
+    timed = in_time is not None
     for capture in feed.captures():
+        if in_time is not None:
+            in_time.next_capture()
         run_capture(
-            lab.switch.engine, capture, lab.ingress, take,
-            jobs=job.jobs, columns=outputs is not None, progress=advance,
+            lab.switch.engine, capture, lab.ingress, take, jobs=job.jobs,
+            columns=timed or outputs is not None, loads=timed, progress=advance,
         )  # fmt: skip
         reports.append(CaptureReport.of(capture))
+    if in_time is not None:
+        in_time.finish()
     tally.check()
     measured = Measured(time.process_time() - cpu, time.perf_counter() - wall)
     result = Result(lab.switch.compiled, tally, measured)
     failed = [] if lab.scenario is None else lab.scenario.check(result.summary())
-    return Replay(job, lab, reports, result, failed)
+    return Replay(job, lab, reports, result, in_time, failed)

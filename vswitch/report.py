@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 from rich.text import Text
 
+from vswitch import host_report
 from vswitch.verdict import DropReason
 
 if TYPE_CHECKING:
@@ -266,12 +267,12 @@ def drop_lines(summary: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
     ------
     tuple of str
         How many for which reason; the reason's sentence; the command that
-        explains the first such frame.
+        explains the first such frame, empty where no decision dropped it.
     """
     sentences = {reason.label: reason.sentence for reason in DropReason}
     for drop in summary["first_drops"]:
         first = f"{drop['frames']:>9,}  {drop['reason']}"
-        yield first, sentences[drop["reason"]], drop["explain"]
+        yield first, sentences[drop["reason"]], drop["explain"] or ""
 
 
 def meaning(summary: dict[str, Any]) -> str:
@@ -405,7 +406,11 @@ def _parts(summary: dict[str, Any], top: int | None, width: int) -> Iterator[Ren
         yield Text(f"dropped: {total}, by reason, each with the command that shows why", "bold")
         for first, sentence, command in drop_lines(summary):
             yield Text(first, "red").append(f"  {sentence}", "dim")
-            yield Text(f"           {command}")
+            if command:
+                yield Text(f"           {command}")
+        yield Text()
+    if "host" in summary:
+        yield from host_report.parts(summary["host"], summary["frames"]["in"])
         yield Text()
     yield Text(textwrap.fill(meaning(summary), width))
     measured = summary.get("measured")

@@ -55,6 +55,7 @@ class DropReason(IntEnum):
     ADAPTER_OVER_SIZE = int(AdapterDrop.OVER_SIZE)
     VLAN_MISMATCH = int(AdapterDrop.VLAN_MISMATCH)
     NOT_ACCEPTED = int(AdapterDrop.NOT_ACCEPTED)
+    RING_FULL = int(AdapterDrop.RING_FULL)
 
     @property
     def label(self) -> str:
