@@ -152,7 +152,7 @@ def leave_slow_start(s: Any, stack: Any, rtt_us: Any) -> None:
 def grow_cubic(s: Any, now: Any, acked: Any) -> None:
     """CUBIC's avoidance, for `acked` new bytes. Rule: RFC 9438 sections 4.2 to 4.5."""
     mss = np.int64(s.mss)
-    window = np.int64(s.cwnd) / mss
+    window = (np.int64(s.cwnd) + np.int64(s.grown)) / mss
     if s.epoch < 0:
         s.epoch = now
         s.w_est = np.float32(window)
@@ -175,6 +175,9 @@ def grow_cubic(s: Any, now: Any, acked: Any) -> None:
     target = CUBIC_C * offset * offset * offset + s.w_max
     target = min(max(target, window), 1.5 * window)
     s.grown = np.int64(s.grown) + np.int64((target - window) / window * acked)
+    if s.grown >= mss:
+        s.cwnd = min(np.int64(s.cwnd) + np.int64(s.grown) // mss * mss, WINDOW_MAX)
+        s.grown = np.int64(s.grown) % mss
 
 
 @kernel(_nrt=False)
@@ -190,9 +193,9 @@ def grow(s: Any, stack: Any, now: Any, acked: Any) -> None:
         return
     if stack.congestion == CUBIC:
         grow_cubic(s, now, acked)
-    else:
-        # Rule: RFC 5681 section 3.1, equation 3, by bytes: one segment for each window acknowledged
-        s.grown = np.int64(s.grown) + acked * mss // cwnd
-    if s.grown >= mss:
-        s.cwnd = min(cwnd + mss * (np.int64(s.grown) // mss), WINDOW_MAX)
-        s.grown = np.int64(s.grown) % mss
+        return
+    # Rule: RFC 5681 section 3.1: one segment for each window of bytes that is acknowledged
+    s.grown = np.int64(s.grown) + acked
+    if s.grown >= cwnd:
+        s.grown = np.int64(s.grown) - cwnd
+        s.cwnd = min(cwnd + mss, WINDOW_MAX)

@@ -140,7 +140,10 @@ ENDPOINT = np.dtype(
             ("unread", "i4"),  # bytes in it that the application has not taken
             ("mss", "i4"),  # what this side may send
             ("rcv_mss", "i4"),  # what the peer sends
-            ("grown", "i4"),  # bytes acknowledged since cwnd grew last (avoidance)
+            (
+                "grown",
+                "i4",
+            ),  # avoidance: Reno, bytes acknowledged since cwnd grew; CUBIC, bytes to grow by
             ("gaps", "i4"),  # ranges received out of order, a chain in the pool
             ("dsack", "i4"),  # a duplicate range to report, a row of that pool
             ("segments", "i4"),  # segments sent, all told

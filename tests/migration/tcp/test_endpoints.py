@@ -92,6 +92,8 @@ def when_open(pair: Pair, what: object) -> None:
     pair.pending.append(what)
 
     def try_it() -> None:
+        if not pair.pending:
+            return
         if any(pair[e]["state"] < ESTABLISHED for e in (0, 1)):
             pair.at(pair.now + 100 * MS, try_it)
             return

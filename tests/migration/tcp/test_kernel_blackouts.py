@@ -14,6 +14,7 @@ from tcp_tables import table
 from test_endpoints import exchange
 
 from migration.tcp.state_kernel import ALIVE, ESTABLISHED, RECOVERY
+from tests.conftest import JIT_OFF
 
 START = 2 * S
 
@@ -126,6 +127,8 @@ def test_blackouts() -> None:
     rows = table("blackout.csv")
     assert len(rows) == 21
     for row in rows:
+        if JIT_OFF and row["kind"] == "bulk":
+            continue  # tens of thousands of segments each
         kernel = [float(word) for word in row["rtx_in_dark_s"].split()]
         start = time_of_recovery() if is_recovering(row) else 2 * S + 13 * MS
         stop = start + round(float(row["blackout_s"]) * S)
