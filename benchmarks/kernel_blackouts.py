@@ -23,18 +23,13 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests" / "oracles"))
 
-from kernel_tcp import CLIENT_MAC, Outcome, Trial, run, why_not
+from kernel_tcp import CLIENT_MAC, TRAFFIC, Outcome, Trial, run, why_not
 
 from pcaps.copies import INBOUND, OUTBOUND, Copies
 from pcaps.frames import Frames
 from pcaps.pcapng_writer import OutInterface, PcapngWriter
 
 SAMPLES = Path(__file__).resolve().parents[1] / "pcaps" / "samples"
-KINDS = {
-    "rr": Trial("rr"),
-    "bulk": Trial("bulk", rate_bps=20_000_000),
-}
-"""The link of facts that others measured: no bottleneck for requests, 20 Mbit/s for bulk."""
 RECORDINGS = {
     "kernel_rr.pcapng": Trial("rr", before_s=5.0, after_s=0, rtt_s=0.001),
     "kernel_bulk.pcapng": Trial("bulk", before_s=0.2, after_s=0, rtt_s=0.005, rate_bps=2_000_000),
@@ -110,7 +105,7 @@ def trials(options: argparse.Namespace) -> list[Trial]:
     asked = itertools.product(options.kind, options.mode, options.seconds, range(options.repeat))
     return [
         replace(
-            KINDS[kind], mode=mode, blackout_s=seconds, after_s=max(1.5, 1.3 * seconds),
+            TRAFFIC[kind], mode=mode, blackout_s=seconds, after_s=max(1.5, 1.3 * seconds),
             tcp_retries2=options.retries2, rtt_s=options.rtt / 1e3, congestion=options.congestion,
         )
         for kind, mode, seconds, _ in asked

@@ -26,7 +26,7 @@ from typing import Any, Literal, NamedTuple
 from dark_path import Blackout, DarkPath, Link
 from namespaces import Namespace, Recorded, Recorder, why_not
 
-__all__ = ["Outcome", "Trial", "run", "why_not"]
+__all__ = ["TRAFFIC", "Outcome", "Trial", "run", "why_not"]
 
 CLIENT_MAC, VM_MAC = "02:00:00:00:01:01", "00:15:5d:01:0b:01"
 CLIENT, VM = "192.0.2.1/24", "192.0.2.10/24"
@@ -90,6 +90,10 @@ class Trial:
         return PORTS[self.kind]
 
 
+TRAFFIC = {"rr": Trial("rr"), "bulk": Trial("bulk", rate_bps=20_000_000)}
+"""Traffic of blackouts: requests without a bottleneck; bulk through one of 20 Mbit/s."""
+
+
 class Repeated(NamedTuple):
     """A data segment of the client that was sent before: when, and its place in the stream."""
 
@@ -115,8 +119,8 @@ class Outcome:
         The same between writes of the client, for ``bulk``; 0 for others.
     error : str
         Why the client's connection broke, empty when it survived.
-    died_s : float or None
-        When it did.
+    died_s, vm_died_s : float or None
+        When it did, and when the server's end did, whose data may wait for an answer, too.
     rto_s, srtt_s, rttvar_s : float
         Of the client's socket, last asked before the dark.
     in_dark_s, after_s : list of float
@@ -138,6 +142,7 @@ class Outcome:
     write_stall_s: float = 0.0
     error: str = ""
     died_s: float | None = None
+    vm_died_s: float | None = None
     rto_s: float = 0.0
     srtt_s: float = 0.0
     rttvar_s: float = 0.0
@@ -300,6 +305,8 @@ def _measured(
     if outcome.error:
         outcome.died_s = (client["ended_ns"] - dark_ns) / 1e9
         outcome.stall_s = float("inf")
+    if "server" in said and said["server"]["error"]:
+        outcome.vm_died_s = (said["server"]["ended_ns"] - dark_ns) / 1e9
     for sample in client["samples"]:
         if sample[0] < dark_ns:
             outcome.rto_s, outcome.srtt_s, outcome.rttvar_s = (us / 1e6 for us in sample[1:4])
