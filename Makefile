@@ -9,7 +9,7 @@ LOCK   := requirements-test.lock
 PYTEST := $(BIN)/python -m pytest -q
 JOBS   ?= 2
 
-.PHONY: demo test lint check-jit check-bounds check-coverage mutation bench fidelity fuzz wheel clean
+.PHONY: demo test lint check-jit check-bounds check-coverage mutation bench bench-tcp fidelity fuzz wheel clean
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
@@ -53,6 +53,9 @@ check-coverage: $(VENV)/.test
 bench: $(VENV)/.test
 	@$(BIN)/python benchmarks/fastpath.py
 	@$(BIN)/python benchmarks/offloads.py
+
+bench-tcp: $(VENV)/.test
+	@$(BIN)/python benchmarks/tcp.py
 
 fidelity: $(VENV)/.test
 	@$(BIN)/python -m benchmarks.fidelity
