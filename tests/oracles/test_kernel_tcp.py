@@ -84,7 +84,8 @@ def test_drop_stalls_until_the_first_retransmission_after_the_light(kind, tmp_pa
     assert outcome.in_dark_s
     first = outcome.after_s[0]
     assert 0.5 <= first <= 2 * 0.5 + TIMER_S
-    assert first <= outcome.first_answer_s < first + TIMER_S
+    # the server's own retransmission of what it sent before the dark may come first
+    assert 0.5 <= outcome.first_answer_s < first + TIMER_S
     assert first - 0.05 < outcome.stall_s < first + TIMER_S
     assert what_tshark_says(outcome, tmp_path) == [
         one.ts_ns for one in repeated(outcome.frames, outcome.trial.port)
@@ -113,7 +114,7 @@ def test_few_retries_end_the_connection_at_a_timer():
 
 def test_programs_that_end_too_early_measure_nothing():
     with pytest.raises(RuntimeError, match="ended before the blackout"):
-        run(Trial("http", 0.2, before_s=0.2, after_s=-0.35))
+        run(Trial("http", 2.0, before_s=0.6, after_s=-2.5))
 
 
 def test_a_server_that_cannot_start_is_reported(monkeypatch):
