@@ -50,6 +50,7 @@ from nic.tcp_states import OFFLOADABLE, OVER
 from pcaps.frames import Frames
 
 Deliver = Callable[[Connection, bytes], None]
+Observe = Callable[[int, Place], None]
 
 _LASTING = frozenset(UploadReason) - {UploadReason.UPLOAD_REQUESTED}
 """Reasons after which a connection stays with the host (ours; a pause ends, these do not)."""
@@ -70,6 +71,9 @@ class ChimneyHost:
         Gets each connection's bytes in order.
     by_vlan : bool
         Whether the VLAN is part of a connection's key.
+    observe : callable, optional
+        Gets the frame of each segment that an end on the host receives, from 1, and
+        where it went.
 
     Attributes
     ----------
@@ -89,6 +93,7 @@ class ChimneyHost:
         local: frozenset[int] | None = None,
         deliver: Deliver | None = None,
         by_vlan: bool = True,
+        observe: Observe | None = None,
     ) -> None:
         self.chimney, self.policy = chimney, policy
         self.connections: list[Connection] = []
@@ -97,6 +102,7 @@ class ChimneyHost:
         self.now_ns = self.most_at_once = 0
         self._reader = SegmentReader(local, by_vlan)
         self._deliver = deliver or (lambda connection, data: None)
+        self._observe = observe
         self._by_ends: dict[tuple[object, ...], Connection] = {}
         self._due: list[tuple[int, int, Event, Connection]] = []
         self._steps = 0
@@ -203,6 +209,8 @@ class ChimneyHost:
             self._by_ends[key] = connection
         connection.note(received, segment, captured)
         place = SEGMENT_GOES_TO[connection.phase]
+        if received and self._observe is not None:
+            self._observe(frame, place)
         if place is Place.QUEUE:
             connection.waiting.append((received, segment))
             connection.work.queued += 1

@@ -27,7 +27,6 @@ from vswitch.host_profiles import HostProfile
 from vswitch.ports import Network, Port, PortKind
 from vswitch.ways_kernel import (
     PORT_KIND_SHIFT,
-    PORT_OFFLOADS,
     PORT_PARENT,
     PORT_SHARED,
     PORT_UPLINK,
@@ -177,8 +176,6 @@ class Host:
             word = self.queue_of(port) | _KINDS[port.kind] << PORT_KIND_SHIFT
             if self.copies_because(port) is None:
                 word |= PORT_SHARED
-            if self.offloads(port):
-                word |= PORT_OFFLOADS
             words[number] = word
         return words
 

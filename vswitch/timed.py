@@ -29,6 +29,7 @@ from vswitch.host import Host
 from vswitch.host_kernel import drain, serve
 from vswitch.host_profiles import HostProfile
 from vswitch.lost_kernel import take_out
+from vswitch.offloaded import Offloaded
 from vswitch.ports import PortKind
 from vswitch.transport_kernel import T_OTHER, TRANSPORTS
 from vswitch.verdict import Verdict
@@ -101,7 +102,9 @@ class Columns:
         )  # fmt: skip
 
 
-def columns_of(host: Host, decided: Decided) -> Columns:
+def columns_of(
+    host: Host, decided: Decided, offloaded: npt.NDArray[np.uint8] | None = None
+) -> Columns:
     """Describe the frames of a decided batch.
 
     Parameters
@@ -110,6 +113,8 @@ def columns_of(host: Host, decided: Decided) -> Columns:
         The host that they come to.
     decided : Decided
         With its frame columns.
+    offloaded : numpy.ndarray, optional
+        ``uint8[n]``: 1 where the adapter's TCP takes the frame; nowhere by default.
 
     Returns
     -------
@@ -127,7 +132,7 @@ def columns_of(host: Host, decided: Decided) -> Columns:
     compiled = decided.compiled
     describe(
         frames.data, frames.start, frames.caplen, frames.wirelen, in_ports, decided.words,
-        made.loads, u64(compiled.mode), compiled.image, compiled.filters, host.port_words,
+        made.loads, np.zeros(n, np.uint8) if offloaded is None else offloaded, u64(compiled.mode), compiled.image, compiled.filters, host.port_words,
         u64(host.send_queue), made.ways, made.queues, made.seats,
     )  # fmt: skip
     flooded = np.flatnonzero((decided.words >> u64(KIND_SHIFT)) & u64(3) == Verdict.FLOODED)
@@ -301,6 +306,7 @@ class TimedReplay:
             [port.kind is PortKind.UPLINK for port in host.network.ports], np.uint8
         )
         self.lost = dict.fromkeys(Verdict, 0)
+        self._offloaded = Offloaded(host) if host.profile.chimney else None
 
     def take(self, decided: Decided) -> Decided:
         """Let a batch arrive.
@@ -319,7 +325,8 @@ class TimedReplay:
         assert frames is not None
         assert in_ports is not None
         arrived = self.arrivals.of(frames.ts_ns, frames.wirelen, self._from_wire[in_ports])
-        lost = self.clockwork.serve(arrived, columns_of(self.host, decided))
+        offloaded = None if self._offloaded is None else self._offloaded.of(frames)
+        lost = self.clockwork.serve(arrived, columns_of(self.host, decided, offloaded))
         if len(lost):
             self._take_out(decided, frames, lost)
         return decided

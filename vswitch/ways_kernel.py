@@ -4,7 +4,7 @@ What a frame costs on its way is in :mod:`vswitch.ways`.
 
 A *port word* says what is behind a port: bits 0-15 its VM queue (0 = none), bits
 16-17 PORT_VM, PORT_PARENT or PORT_UPLINK, bit 18 SHARED (its queue's buffers lie in
-the VM's memory), bit 19 OFFLOADS (its TCP connections are the adapter's).
+the VM's memory).
 """
 
 from __future__ import annotations
@@ -43,7 +43,6 @@ ENDS_NOWHERE, ENDS_AWAY, ENDS_IN_PARENT, ENDS_IN_VM = 0, 1, 2, 3
 PORT_VM, PORT_PARENT, PORT_UPLINK = 0, 1, 2
 PORT_KIND_SHIFT = 16
 PORT_SHARED = 1 << 18
-PORT_OFFLOADS = 1 << 19
 
 FIRST_BOARD_REASON = 40
 
@@ -55,8 +54,8 @@ def port_kind(ports: Any, port: Any) -> Any:
 
 
 @kernel(forceinline=True, _nrt=False)
-def unicast_way(word: Any, from_wire: Any, target: Any, load: Any) -> Any:
-    """Way of a frame for one port; target: its port word, load: the frame's load word."""
+def unicast_way(word: Any, from_wire: Any, target: Any, offloaded: Any) -> Any:
+    """Way of a frame for one port; target: its port word; offloaded: by the adapter's TCP."""
     behind = (target >> u64(PORT_KIND_SHIFT)) & u64(3)
     if behind == u64(PORT_UPLINK):
         return u64(W_VM_AWAY)
@@ -66,10 +65,7 @@ def unicast_way(word: Any, from_wire: Any, target: Any, load: Any) -> Any:
         return u64(W_VM_TO_VM)
     if word & u64(PLACED):
         return u64(W_SHARED if target & u64(PORT_SHARED) else W_PLACED)
-    # Rule: bare segments of an offloaded connection, too, end in the adapter
-    if target & u64(PORT_OFFLOADS) and load & u64(TRANSPORT_BITS) != u64(T_OTHER):
-        return u64(W_CHIMNEY)
-    return u64(W_SWITCHED)
+    return u64(W_CHIMNEY if offloaded else W_SWITCHED)
 
 
 @kernel
@@ -81,6 +77,7 @@ def describe(
     in_ports: Any,
     words: Any,
     loads: Any,
+    offloaded: Any,
     mode: Any,
     image: Any,
     filters: Any,
@@ -93,7 +90,7 @@ def describe(
     """Fill the columns of a decided batch.
 
     data .. words: as in :class:`vswitch.engine.Decided`; loads: uint32[n], load words;
-    mode: SOFTWARE, VMQ or LEARNING; image, filters: uint64[]; ports: uint64[n_ports],
+    offloaded: uint8[n], 1 where the adapter's TCP takes the frame; mode: SOFTWARE, VMQ or LEARNING; image, filters: uint64[]; ports: uint64[n_ports],
     port words; send_queue: uint64, ring that frames of the VMs go through. Written:
     ways uint8[n], a way * TRANSPORTS + transport, or ON_BOARD; queues uint16[n]; seats
     int32[n], the port that gets a unicast frame, else -1.
@@ -111,7 +108,7 @@ def describe(
             seat = int(low_of(word))
             target = ports[low_of(word)]
             load = u64(loads[i])
-            way = unicast_way(word, from_wire, target, load)
+            way = unicast_way(word, from_wire, target, offloaded[i])
             if way <= u64(W_PLACED):
                 queue = target & u64(0xFFFF)
             transport = load & u64(TRANSPORT_BITS)

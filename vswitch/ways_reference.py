@@ -97,7 +97,9 @@ def load(frame: bytes, wirelen: int, tpids: Collection[int]) -> Load:
     return Load(T_OTHER, max(whole - size, 0))
 
 
-def way(host: Host, in_port: int, verdict: Verdict, port: int, placed: bool, transport: int) -> int:
+def way(
+    host: Host, in_port: int, verdict: Verdict, port: int, placed: bool, offloaded: bool
+) -> int:
     """Return the way of a decided frame.
 
     Parameters
@@ -110,8 +112,8 @@ def way(host: Host, in_port: int, verdict: Verdict, port: int, placed: bool, tra
         What was decided.
     placed : bool
         Whether a receive filter placed it in a VM queue.
-    transport : int
-        T_DATA, T_BARE or T_OTHER.
+    offloaded : bool
+        Whether the adapter's TCP takes it.
 
     Returns
     -------
@@ -133,4 +135,4 @@ def way(host: Host, in_port: int, verdict: Verdict, port: int, placed: bool, tra
         return W_VM_TO_VM
     if placed:
         return W_SHARED if host.copies_because(target) is None else W_PLACED
-    return W_CHIMNEY if host.offloads(target) and transport != T_OTHER else W_SWITCHED
+    return W_CHIMNEY if offloaded else W_SWITCHED

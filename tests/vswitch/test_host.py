@@ -11,7 +11,7 @@ from vswitch.host import Host
 from vswitch.host_profiles import HOSTS
 from vswitch.ports import Network, Port, PortKind, VlanSetting
 from vswitch.queues import give_queues
-from vswitch.ways_kernel import PORT_OFFLOADS, PORT_SHARED
+from vswitch.ways_kernel import PORT_SHARED
 
 UPLINK = Port(name="uplink", kind=PortKind.UPLINK)
 
@@ -88,7 +88,7 @@ def test_only_a_tagged_vm_of_r2_has_its_buffers_in_its_own_memory():
 
 def test_a_vm_queue_wins_over_chimney():
     both = host("r2-vmq", 2, queues=1, chimney=True)
-    assert [bool(int(word) & PORT_OFFLOADS) for word in both.port_words[1:]] == [False, True]
+    assert [both.offloads(port) for port in both.network.ports] == [False, False, True]
 
 
 def test_shadow_page_tables_take_memory_for_each_vm():
