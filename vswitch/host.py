@@ -4,8 +4,8 @@ Guarantees
 ----------
 * A queue has one processor; those of VM queues follow the adapter, or the team.
 * A guest receives on one virtual processor (there is no vRSS before 2012 R2), which
-  stays on one logical processor: the one with fewest queues and guests, the lowest
-  where several are alike (believed; a hypervisor may move it).
+  stays on one logical processor: the one that serves fewest VMs, by queues or as
+  guests, the lowest where several are alike (believed; a hypervisor may move it).
 
 Left to others: time (:mod:`vswitch.timed`), and what anything costs.
 """
@@ -116,11 +116,9 @@ class Host:
     def guest_processors(self) -> list[int]:
         """Processor of each port's guest; 0 for ports without one."""
         load = [0] * self.profile.processors
-        load[self.queue_processors[DEFAULT_QUEUE]] += 1
-        if self.adapter is not None:
-            for queue in range(1, self.send_queue):
-                if self.adapter.owner_of(queue) is not None:
-                    load[self.queue_processors[queue]] += 1
+        for port in self.network.ports:
+            if port.kind is PortKind.VM:
+                load[self.queue_processors[self.queue_of(port)]] += 1
         free = [(n, processor) for processor, n in enumerate(load)]
         heapq.heapify(free)
         homes = []

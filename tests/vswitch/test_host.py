@@ -47,11 +47,13 @@ def test_without_vm_queues_one_processor_has_all_interrupts():
 
 
 def test_guests_run_where_least_is_to_do():
-    assert host("r2", 4).guest_processors[1:] == [1, 2, 3, 0]
-    assert host("r2", 4, processors=8).guest_processors[1:] == [1, 2, 3, 4]
-    # queues of the VMs are on processors 1, 2, 3, 0 and the default queue is on 0
-    assert host("r2-vmq", 4, queues=4).guest_processors[1:] == [1, 2, 3, 0]
-    assert host("r2-vmq", 2, queues=2, processors=8).guest_processors[1:] == [3, 4]
+    # the default queue on processor 0 serves all four
+    assert host("r2", 4).guest_processors[1:] == [1, 2, 3, 1]
+    assert host("r2", 4, processors=2).guest_processors[1:] == [1, 1, 1, 1]
+    assert host("r2", 4, processors=1).guest_processors[1:] == [0, 0, 0, 0]
+    # queues of the VMs are on processors 1, 2, 3, 0
+    assert host("r2-vmq", 4, queues=4).guest_processors[1:] == [0, 1, 2, 3]
+    assert host("r2-vmq", 2, queues=2, processors=8).guest_processors[1:] == [0, 3]
 
 
 def test_a_queue_cannot_interrupt_a_processor_that_is_not_there():
