@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from migration import picture_panels as panels
-from migration.axes import Axis, LinearAxis, LogAxis
 from migration.picture_style import STYLE, define_patterns
 from migration.picture_traces import Column, Traces
-from migration.svg import Drawing
 from migration.verdict import Verdict
+from vswitch.axes import Axis, LinearAxis, LogAxis
 from vswitch.report import count_text
+from vswitch.svg import Drawing
 
 if TYPE_CHECKING:
     from migration.frame_log import FrameLog

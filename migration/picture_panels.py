@@ -9,18 +9,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from migration.axes import LinearAxis, seconds_text
 from migration.picture_style import PART_FILLS
 from migration.picture_traces import BAR, MARKS, STEP
-from migration.svg import number
 from migration.verdict import Verdict
+from vswitch.axes import LinearAxis, seconds_text
 from vswitch.report import size_text
+from vswitch.svg import number
 
 if TYPE_CHECKING:
     from migration.picture_traces import Column, Lane
     from migration.run import Replay
-    from migration.svg import Drawing
     from migration.verdict import Outcome
+    from vswitch.svg import Drawing
 
 _LONGEST_HEADING = 168
 _SIGNS = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from migration.svg import Drawing
+    from vswitch.svg import Drawing
 
 _LIGHT = {
     "page": "#ffffff", "ink": "#1f2328", "dim": "#59636e", "grid": "#d1d9e0", "to": "#0550ae",

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from migration.axes import Axis
 from migration.path_kernel import AT_CLIENT
 from migration.tcp.state_kernel import RST
+from vswitch.axes import Axis
 
 if TYPE_CHECKING:
     from migration.frame_log import FrameLog

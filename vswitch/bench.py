@@ -130,7 +130,8 @@ class Selection:
                 raise BadInput(f"--only {name}= was given twice; join the values with commas")
             seen.add(name)
             key, read = _DIMENSIONS[name]
-            made = replace(made, **{key: read(values)})
+            change: dict[str, Any] = {key: read(values)}
+            made = replace(made, **change)
         return made
 
     def cells(self) -> Iterator[Cell]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -32,7 +32,7 @@ from vswitch.queues import give_queues
 from vswitch.timed import Columns, columns_of
 from vswitch.transport_kernel import TRANSPORTS
 from vswitch.verdict import DropReason
-from vswitch.ways_kernel import ON_BOARD, W_CHIMNEY, W_NATIVE, W_REFUSED, WAY_BITS
+from vswitch.ways_kernel import W_NATIVE
 
 FRAMES = {
     "64": SizeMix((60,), (1,)),

@@ -12,13 +12,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from migration.axes import LinearAxis, LogAxis, seconds_text
 from migration.picture import MOST, columns_of, draw, most_interesting
 from migration.picture_panels import SHAPES, shape
 from migration.picture_traces import STEP, Traces
-from migration.svg import Drawing, number
 from migration.verdict import Verdict
 from tests.migration.moved import ENDLESSLY, SLOW_WITHOUT_JIT, logged, office, replayed, rows_of
+from vswitch.axes import LinearAxis, LogAxis, seconds_text
+from vswitch.svg import Drawing, number
 
 SVG = "{http://www.w3.org/2000/svg}"
 DEADLY = {"blackout": "25s", "stack_client": "windows-2008r2", "announce": "none"}

@@ -1,4 +1,8 @@
-"""A small SVG writer: shapes, text, groups; numbers rounded, so that equal input gives equal bytes."""
+"""A small SVG writer: shapes, text, groups; numbers rounded, so that equal input gives equal bytes.
+
+A drawing with a style sheet is a file of its own; one without stands in a page that
+styles it.
+"""
 
 from __future__ import annotations
 
@@ -33,12 +37,12 @@ class Drawing:
     width : float
         In pixels.
     style : str
-        CSS.
+        CSS; empty for a drawing in a page.
     title : str
         For programs that read it aloud.
     """
 
-    def __init__(self, width: float, *, style: str, title: str) -> None:
+    def __init__(self, width: float, *, style: str = "", title: str) -> None:
         self.width = width
         self._style, self._title = style, title
         self._parts: list[str] = []
@@ -159,17 +163,22 @@ class Drawing:
         Returns
         -------
         str
-            SVG 1.1 with a style sheet.
+            SVG 1.1, with its style sheet and a page behind it where it has one.
         """
         size = f'width="{number(self.width)}" height="{number(height)}"'
         box = quoteattr(f"0 0 {number(self.width)} {number(height)}")
+        head, page = [], []
+        if self._style:
+            head = [f"<style>{self._style}</style>"]
+            page = [f'<rect class="page" width="{number(self.width)}" height="{number(height)}"/>']
+        if self._defs:
+            head.append(f"<defs>{''.join(self._defs)}</defs>")
         return "\n".join(
             [
                 f'<svg xmlns="http://www.w3.org/2000/svg" {size} viewBox={box} role="img">',
                 f"<title>{escape(self._title)}</title>",
-                f"<style>{self._style}</style>",
-                f"<defs>{''.join(self._defs)}</defs>",
-                f'<rect class="page" width="{number(self.width)}" height="{number(height)}"/>',
+                *head,
+                *page,
                 *self._parts,
                 "</svg>\n",
             ]
