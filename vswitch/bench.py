@@ -18,12 +18,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from pcaps.errors import BadInput
+from pcaps.frames import Frames
 from vswitch import arrivals_kernel as arrivals
 from vswitch.arrivals import Arrivals, Pace
 from vswitch.bench_load import Load, decided_load, host_of, mix_of, native_load, segments
@@ -218,7 +219,6 @@ class Run:
         return self.modelled.lost == 0 and drain <= allowed
 
 
-@dataclass(eq=False)
 class Bench:
     """Runs cells; frames and decisions are made once for all cells that share them.
 
@@ -228,9 +228,10 @@ class Bench:
         Modelled time of a run.
     """
 
-    seconds: float = SECONDS
-    _pools: dict[tuple[str, int], Any] = field(default_factory=dict)
-    _loads: dict[tuple[str, str, int, int], Load] = field(default_factory=dict)
+    def __init__(self, seconds: float = SECONDS) -> None:
+        self.seconds = seconds
+        self._pools: dict[tuple[str, int], Frames] = {}
+        self._loads: dict[tuple[str, str, int, int], Load] = {}
 
     def row(self, cell: Cell) -> dict[str, Any]:
         """Run a cell.
