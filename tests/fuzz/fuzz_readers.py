@@ -2,8 +2,9 @@
 
     python tests/fuzz/fuzz_readers.py --seconds 600 --seed 1
 
-Forged captures of both formats are damaged in the ways captures are damaged and
-read as file, as stream in small windows, and compressed. Each time: nothing but
+Forged captures of both formats, the samples, and real captures where there are some
+are changed field by field (lengths, times, types, interfaces), block by block, or
+damaged anywhere, and read as file, as stream in small windows, and compressed. Each time: nothing but
 BadInput is raised, the reader equals its plain twin, the frames parse, and the
 switch accounts for every one of them. Crashing inputs are kept in --keep.
 """
@@ -13,6 +14,7 @@ from __future__ import annotations
 import argparse
 import gzip
 import io
+import os
 import random
 import sys
 import tempfile
@@ -22,15 +24,42 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "pcaps"))
 
-from forge import mutate, random_classic, random_pcapng
+from forge import mutate, mutate_structure, random_classic, random_pcapng
 
 import pcaps
-from pcaps import windows
+from pcaps import samples, windows
 from pcaps.checksums import verify_checksums
 from pcaps.headers import parse_headers
 from pcaps.reference import classic_records, header_columns, pcapng_records
 from vswitch.selfmade import StationTable, network_of
 from vswitch.switch import Switch
+
+ROOT = Path(__file__).resolve().parents[2]
+CAPTURES = Path(os.environ.get("VSWITCH_CAPTURES", ROOT.parent / "shared" / "captures"))
+SEED_BYTES = 4000
+
+
+def seeds() -> list[bytes]:
+    """Return the beginnings of samples and of real captures."""
+    paths = [samples.path(name) for name in samples.names()]
+    if CAPTURES.is_dir():
+        paths += sorted(CAPTURES.glob("*.pcap")) + sorted(CAPTURES.glob("*.pcapng"))
+    return [path.read_bytes()[:SEED_BYTES] for path in paths]
+
+
+def draw_input(draw: random.Random, known: list[bytes]) -> bytes:
+    """Make one input: a sound capture, mostly changed."""
+    pick = draw.random()
+    if pick < 0.3:
+        raw = draw.choice(known)
+    else:
+        raw = draw.choice((random_classic, random_pcapng))(draw)
+    how = draw.random()
+    if how < 0.45:
+        raw = mutate_structure(raw, draw)
+    if how > 0.35 and how < 0.85:
+        raw = mutate(raw, draw)
+    return raw
 
 
 def read(opened: pcaps.Capture) -> list[tuple[bytes, int, int]] | str:
@@ -81,15 +110,14 @@ def fuzz(
     """Return (inputs, frames, crashes)."""
     inputs = frames = crashes = 0
     stop = time.monotonic() + seconds
+    known = seeds()
     before = windows.WINDOW_BYTES
     windows.WINDOW_BYTES = 257
     try:
         with tempfile.TemporaryDirectory() as folder:
             while time.monotonic() < stop and (most is None or inputs < most):
                 draw = random.Random(f"{seed}/{inputs}")
-                raw = draw.choice((random_classic, random_pcapng))(draw)
-                if draw.random() < 0.85:
-                    raw = mutate(raw, draw)
+                raw = draw_input(draw, known)
                 inputs += 1
                 try:
                     frames += one(raw, Path(folder) / "capture", draw)

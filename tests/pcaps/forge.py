@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import struct
+from itertools import pairwise
 
 
 def classic(frames, order="<", magic=0xA1B2C3D4, link=1, snaplen=262144):
@@ -53,6 +54,66 @@ def obsolete(data, units=0, number=0, order="<"):
 
 
 INTERESTING = (0, 1, 4, 11, 12, 13, 14, 16, 28, 32, 255, 65535, 262144, 262145, 2**31, 2**32 - 1)
+
+
+def structure(raw: bytes) -> tuple[str, list[int], list[int]]:
+    """Find what a capture is made of: its byte order, its units, its 32-bit fields.
+
+    Returns
+    -------
+    tuple of str, list of int, list of int
+        ``<`` or ``>``; offsets at which a record or block begins, and the end;
+        offsets of lengths, numbers, times and types.
+    """
+    if raw[:4] == b"\n\r\r\n":
+        return _blocks(raw)
+    order = "<" if raw[:1] in (b"\xd4", b"\x4d", b"\x34") else ">"
+    header = 24 if raw[:4] in (b"\x34\xcd\xb2\xa1", b"\xa1\xb2\xcd\x34") else 16
+    units, fields, at = [], [0, 4, 16, 20], 24
+    while at + header <= len(raw):
+        units.append(at)
+        fields += [at, at + 4, at + 8, at + 12]
+        at += header + struct.unpack_from(order + "I", raw, at + 8)[0]
+    return order, [*units, min(at, len(raw))], fields
+
+
+def _blocks(raw: bytes) -> tuple[str, list[int], list[int]]:
+    order, units, fields, at = "<", [], [], 0
+    while at + 12 <= len(raw):
+        if raw[at : at + 4] == b"\n\r\r\n":
+            order = "<" if raw[at + 8 : at + 12] == b"\x4d\x3c\x2b\x1a" else ">"
+        size = struct.unpack_from(order + "I", raw, at + 4)[0]
+        if size < 12 or at + size > len(raw):
+            break
+        units.append(at)
+        # what stands behind the first fields are data or options: code and length share a field
+        fields += [*range(at, at + min(size, 44), 4), at + size - 4]
+        at += size
+    return order, [*units, at], fields
+
+
+def mutate_structure(raw: bytes, draw: random.Random) -> bytes:
+    """Change fields of a sound capture, or repeat, drop and swap its records and blocks."""
+    order, units, fields = structure(raw)
+    data = bytearray(raw)
+    for _ in range(draw.randint(1, 3)):
+        at = draw.choice(fields)
+        old = struct.unpack_from(order + "I", raw, at)[0]
+        near = (old + draw.choice((-4, -1, 1, 4))) & 0xFFFFFFFF
+        new = draw.choice((near, near, old ^ 0x80000000, len(raw) - at, draw.choice(INTERESTING)))
+        struct.pack_into(order + "I", data, at, new & 0xFFFFFFFF)
+    if len(units) > 2 and draw.random() < 0.4:
+        pieces = [bytes(data[a:b]) for a, b in pairwise([*units, len(data)])]
+        first, second = draw.randrange(len(pieces)), draw.randrange(len(pieces))
+        kind = draw.randrange(3)
+        if kind == 0:
+            pieces.insert(first, pieces[second])
+        elif kind == 1:
+            del pieces[first]
+        else:
+            pieces[first], pieces[second] = pieces[second], pieces[first]
+        data = data[: units[0]] + b"".join(pieces)
+    return bytes(data)
 
 
 def mutate(raw: bytes, draw: random.Random) -> bytes:
