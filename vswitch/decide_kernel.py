@@ -14,7 +14,7 @@ from __future__ import annotations
 from typing import Any
 
 from pcaps.jit import kernel
-from pcaps.memory import ld16, ld64, swap16, u64
+from pcaps.memory import ld16, ld64, rare, swap16, u64
 from vswitch.fdb_kernel import learned_find, learned_put
 from vswitch.image_kernel import (
     E_CHECK_INNER,
@@ -210,7 +210,7 @@ def to_port(
     limit = (target >> u64(LIMIT_SHIFT)) & u64(LIMIT_MAX)
     port = target & u64(0xFFFF)
     unusual = (target & u64(TO_PRIORITY | DISCONNECTED)) | (word & u64(GROUP_BITS | TPID_BITS))
-    if unusual != u64(0) or port == in_port or length > limit:
+    if rare((unusual != u64(0)) | (port == in_port) | (length > limit)):
         return to_unusual_port(data, start, wirelen, in_port, word, target, image)
     # bit 48 of the port word, TO_TAGGED, is bit 19 of the decision word, PUSH
     return word | port | u64(UNICAST << KIND_SHIFT) | ((target >> u64(29)) & u64(PUSH))
@@ -279,7 +279,7 @@ def decide(
         | (ether_type == image[H_TPID2])
     )
     # Rule: lengths come first. Bytes behind a short frame are padding: they may look like a tag.
-    if caplen < u64(18):
+    if rare(caplen < u64(18)):
         if caplen < u64(14):
             return short_reason(wirelen, u64(0))
         if tagged != u64(0):
@@ -287,9 +287,9 @@ def decide(
     port = u64(HEAD_WORDS) + in_port * u64(PORT_WORDS)
     flags = image[port + u64(P_FLAGS)]
     # Rule: a group or zero address never sends; a guarded vNIC sends with its own address only
-    if flags & u64(F_CHECK_SOURCE) and (source & u64(1) != u64(0) or source == u64(0)):
+    if flags & u64(F_CHECK_SOURCE) and rare((source & u64(1) != u64(0)) | (source == u64(0))):
         return u64(R_BAD_SOURCE)
-    if flags & u64(F_SPOOF_GUARD) and source != image[port + u64(P_MAC)]:
+    if flags & u64(F_SPOOF_GUARD) and rare(source != image[port + u64(P_MAC)]):
         return u64(R_SPOOFED_SOURCE)
     # Rule: one load says what this port makes of this VID
     mask = u64(0) - tagged
@@ -306,9 +306,9 @@ def decide(
     word = (entry & ~u64(E_SPECIAL)) | ((tci & u64(0xF000)) << u64(TCI_SHIFT))
     vlan_key = (entry & u64(VLAN_BITS)) << u64(24)
     if flags & u64(F_UPLINK):
-        if look_up(image, vlan_key | source) != u64(NOT_FOUND):
+        if rare(look_up(image, vlan_key | source) != u64(NOT_FOUND)):
             word |= u64(LOCAL_SOURCE)
-    elif flags & u64(F_LEARN_SECONDARY) and source != image[port + u64(P_MAC)]:
+    elif rare(flags & u64(F_LEARN_SECONDARY) != u64(0)) and source != image[port + u64(P_MAC)]:
         learned_put(learned, vlan_key | source, in_port, u64(0))
     if placed != u64(NOT_FOUND):
         return to_port(data, start, wirelen, in_port, word | u64(PLACED), placed, image)
@@ -318,7 +318,7 @@ def decide(
             return u64(R_RESERVED_DESTINATION)
         return word | (vlan_key >> u64(48)) | u64(FLOODED << KIND_SHIFT)
     target = look_up(image, vlan_key | destination)
-    if target == u64(NOT_FOUND):
+    if rare(target == u64(NOT_FOUND)):
         target = unknown_unicast(image, learned, flags, vlan_key | destination)
         if target <= u64(0xFF):
             return target

@@ -17,7 +17,7 @@ from __future__ import annotations
 from typing import Any
 
 from pcaps.jit import kernel
-from pcaps.memory import u64
+from pcaps.memory import rare, u64
 from vswitch.words_kernel import HASH_FACTOR, NOT_FOUND
 
 (
@@ -210,7 +210,7 @@ def learned_put(learned: Any, key: Any, port: Any, now: Any) -> Any:
     slot = find_slot(learned, key)
     entry = learned[learned[L_SLOTS] + slot]
     if entry != u64(NOTHING):
-        if learned[entry + u64(E_PORT)] == port and not is_old(learned, entry):
+        if not rare((learned[entry + u64(E_PORT)] != port) | is_old(learned, entry)):
             if learned[list_of(learned, port) + u64(Q_NEWEST)] == entry:
                 learned[entry + u64(E_SEEN)] = learned[L_CLOCK]
             else:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from pcaps.jit import kernel
-from pcaps.memory import ld16, ld64, swap16, u64
+from pcaps.memory import ld16, ld64, rare, swap16, u64
 from vswitch.decide_kernel import (
     ADDRESS_BITS,
     R_RESERVED_DESTINATION,
@@ -134,7 +134,7 @@ def decide_learning(
         | (ether_type == image[H_TPID1])
         | (ether_type == image[H_TPID2])
     )
-    if caplen < u64(18):
+    if rare(caplen < u64(18)):
         if caplen < u64(14):
             return short_reason(wirelen, u64(0))
         if tagged != u64(0):
@@ -157,7 +157,9 @@ def decide_learning(
         word |= (tci & keep) << u64(TCI_SHIFT)
         word |= tpid_index(ether_type, image) << u64(TPID_SHIFT)
     # Rule: nothing is learned from a frame to a reserved destination
-    if destination & u64(RESERVED_MASK) == u64(RESERVED_VALUE) or is_vendor_reserved(destination):
+    if rare(destination & u64(RESERVED_MASK) == u64(RESERVED_VALUE)) or is_vendor_reserved(
+        destination
+    ):
         return u64(R_RESERVED_DESTINATION)
     vlan_key = (entry & u64(VLAN_BITS)) << u64(24)
     if source & u64(1) == u64(0):
@@ -167,10 +169,10 @@ def decide_learning(
         owner = learned_find(learned, vlan_key | destination)
         if owner != u64(NOT_FOUND):
             target = word_of_port(image, owner, vlan)
-            if vlan == u64(0) and target & u64(TO_TAGGED):
+            if rare((vlan == u64(0)) & (target & u64(TO_TAGGED) != u64(0))):
                 # Rule: VLAN 0 leaves untagged, or with a VID 0 tag for its PCP, by any port
                 target ^= u64(TO_TAGGED | TO_PRIORITY)
-            if tagged != u64(0) and word & u64(STRIP) == u64(0):
+            if rare((tagged != u64(0)) & (word & u64(STRIP) == u64(0))):
                 word = word_at(data, start, word, target, image)
             return to_port(data, start, wirelen, in_port, word, target, image)
     return word | vlan | u64(FLOODED << KIND_SHIFT)

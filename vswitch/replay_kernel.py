@@ -14,7 +14,7 @@ from typing import Any
 from nic.filters_kernel import PLACE_DROP, place
 from pcaps.index_kernel import read_record, record_time
 from pcaps.jit import kernel
-from pcaps.memory import ld16, ld64, prefetch, swap16, u64
+from pcaps.memory import ld16, ld64, prefetch, rare, swap16, u64
 from vswitch.copies_kernel import is_mirrored, settle
 from vswitch.decide_kernel import ADDRESS_BITS, decide
 from vswitch.image_kernel import (
@@ -56,7 +56,7 @@ def place_by_adapter(
         | (ether_type == image[H_TPID1])
         | (ether_type == image[H_TPID2])
     )
-    if caplen < u64(14) + u64(4) * tagged:
+    if rare(caplen < u64(14) + u64(4) * tagged):
         return u64(0)
     vid = swap16(ld16(data, start + u64(14))) & u64(0xFFF) & (u64(0) - tagged)
     destination = ld64(data, start) & u64(ADDRESS_BITS)
@@ -79,7 +79,7 @@ def through_adapter(
     if port_field(image, in_port, P_FLAGS) & u64(F_UPLINK):
         queue = place_by_adapter(data, start, caplen, wirelen, image, filters)
         if queue != u64(0):
-            if queue & u64(PLACE_DROP):
+            if rare(queue & u64(PLACE_DROP) != u64(0)):
                 return queue & u64(0xFF)
             placed = image[image[H_QUEUES] + queue]
     return decide(data, start, caplen, wirelen, in_port, placed, image, learned)
@@ -97,9 +97,9 @@ def note_rare(
     stats: Any,
 ) -> Any:
     """Count what few frames are: from a local source, mirrored."""
-    if word & u64(LOCAL_SOURCE):
+    if rare(word & u64(LOCAL_SOURCE) != u64(0)):
         stats[S_LOCAL_SOURCE] += u64(1)
-    if image[H_MIRROR_PORT] != u64(NO_PORT):
+    if rare(image[H_MIRROR_PORT] != u64(NO_PORT)):
         if is_mirrored(data, start, caplen, wirelen, in_port, word, image):
             stats[S_MIRRORED] += u64(1)
 
@@ -148,7 +148,7 @@ def batch_loop(mode: int) -> Any:
                 word = through_adapter(data, at, kept, length, in_port, image, filters, learned)
             else:
                 word = decide(data, at, kept, length, in_port, u64(NOT_FOUND), image, learned)
-            if kind_of(word) == u64(FLOODED):
+            if rare(kind_of(word) == u64(FLOODED)):
                 word = settle(data, at, kept, length, in_port, word, image, stats)
             note_rare(data, at, kept, length, in_port, word, image, stats)
             count(stats, word, length, kept, number + i)
@@ -206,7 +206,7 @@ def walk_loop(mode: int, swapped: bool, columns: bool, ahead: int, loads: bool =
         room = u64(words.size)
         while i < room and offset < stop:
             kept, length, following = read_record(data, offset, end, header_bytes, swapped)
-            if following == u64(0):
+            if rare(following == u64(0)):
                 break
             if ahead == PREFETCH_STRIDE:
                 # a record header and the frame's first 18 bytes often lie in two lines
@@ -227,7 +227,7 @@ def walk_loop(mode: int, swapped: bool, columns: bool, ahead: int, loads: bool =
                 word = through_adapter(data, at, kept, length, in_port, image, filters, learned)
             else:
                 word = decide(data, at, kept, length, in_port, u64(NOT_FOUND), image, learned)
-            if kind_of(word) == u64(FLOODED):
+            if rare(kind_of(word) == u64(FLOODED)):
                 word = settle(data, at, kept, length, in_port, word, image, stats)
             note_rare(data, at, kept, length, in_port, word, image, stats)
             count(stats, word, length, kept, number + i)

@@ -68,14 +68,14 @@ FAULTS = (
     Fault(
         "a vNIC sends with its own address only",
         DECIDE,
-        "if flags & u64(F_SPOOF_GUARD) and source != image[port + u64(P_MAC)]:",
-        "if flags & u64(F_SPOOF_GUARD) and source == image[port + u64(P_MAC)]:",
+        "if flags & u64(F_SPOOF_GUARD) and rare(source != image[port + u64(P_MAC)]):",
+        "if flags & u64(F_SPOOF_GUARD) and rare(source == image[port + u64(P_MAC)]):",
     ),
     Fault(
         "a group address never sends",
         DECIDE,
-        "(source & u64(1) != u64(0) or source == u64(0))",
-        "(source == u64(0))",
+        "rare((source & u64(1) != u64(0)) | (source == u64(0)))",
+        "rare(source == u64(0))",
     ),
     Fault(
         "a second tag behind VID 0 is refused on an access port",
@@ -136,8 +136,8 @@ FAULTS = (
     Fault(
         "nothing is learned from a frame to a reserved destination",
         LEARN,
-        "is_vendor_reserved(destination):\n        return u64(R_RESERVED_DESTINATION)\n",
-        "is_vendor_reserved(destination):\n"
+        "is_vendor_reserved(\n        destination\n    ):\n        return u64(R_RESERVED_DESTINATION)\n",
+        "is_vendor_reserved(\n        destination\n    ):\n"
         "        learned_put(learned, ((entry & u64(VLAN_BITS)) << u64(24)) | source, in_port, now)\n"
         "        return u64(R_RESERVED_DESTINATION)\n",
     ),
@@ -216,8 +216,8 @@ FAULTS = (
     Fault(
         "the adapter's limit counts frames of its own length in",
         FILTER_KERNEL,
-        "if length > table[T_LONGEST]:",
-        "if length >= table[T_LONGEST]:",
+        "if rare(length > table[T_LONGEST]):",
+        "if rare(length >= table[T_LONGEST]):",
         (*FILTERS, *TWINS),
     ),
     Fault(
@@ -332,8 +332,8 @@ FAULTS = (
     Fault(
         "a frame that is cut in its tag goes to the default queue",
         LOOPS,
-        "if caplen < u64(14) + u64(4) * tagged:",
-        "if caplen < u64(14):",
+        "if rare(caplen < u64(14) + u64(4) * tagged):",
+        "if rare(caplen < u64(14)):",
         ADAPTER_LOOPS,
     ),
     Fault(
@@ -424,7 +424,7 @@ FAULTS = (
     Fault(
         "a record longer than 256 KiB is damage",
         INDEX,
-        "if caplen > u64(MAX_CAPLEN) or following > end:",
+        "if rare((caplen > u64(MAX_CAPLEN)) | (following > end)):",
         "if following > end:",
         READERS,
     ),
