@@ -14,8 +14,8 @@ VMQ = ("tests/nic/test_vmq.py", "tests/nic/test_adapter.py")
 FILTERS = ("tests/nic/test_filters.py",)
 READERS = ("tests/pcaps/test_capture.py",)
 HEADERS = ("tests/pcaps/test_headers.py",)
-COUNTERS = ("tests/vswitch/test_tally.py",)
-ADAPTER_LOOPS = ("tests/vswitch/test_replay_kernel.py",)
+COUNTERS = ("tests/vswitch/test_stats_kernel.py", "tests/vswitch/test_tally.py")
+LOOP_TESTS = ("tests/vswitch/test_replay_kernel.py",)
 TABLES = ("tests/vswitch/test_tables.py",)
 MEMORY = ("tests/migration/test_memory.py",)
 POLICIES = ("tests/migration/test_policies.py",)
@@ -320,28 +320,28 @@ FAULTS = (
         LOOPS,
         "return place(filters, destination, vid, wirelen - u64(4) * tagged)",
         "return place(filters, destination, vid, wirelen)",
-        ADAPTER_LOOPS,
+        LOOP_TESTS,
     ),
     Fault(
         "an untagged frame has VID 0 for the adapter",
         LOOPS,
         " & u64(0xFFF) & (u64(0) - tagged)",
         " & u64(0xFFF)",
-        (*ADAPTER_LOOPS, *TWINS),
+        (*LOOP_TESTS, *TWINS),
     ),
     Fault(
         "a frame that is cut in its tag goes to the default queue",
         LOOPS,
         "if rare(caplen < u64(14) + u64(4) * tagged):",
         "if rare(caplen < u64(14)):",
-        ADAPTER_LOOPS,
+        LOOP_TESTS,
     ),
     Fault(
         "the adapter sees frames from the wire only",
         LOOPS,
         "if port_field(image, in_port, P_FLAGS) & u64(F_UPLINK):",
         "if port_field(image, in_port, P_FLAGS) | u64(F_UPLINK):",
-        (*ADAPTER_LOOPS, *TWINS),
+        (*LOOP_TESTS, *TWINS),
     ),
     Fault(
         "frames are numbered through the walk over a capture",
@@ -350,7 +350,7 @@ FAULTS = (
         "            if columns:",
         "            count(stats, word, length, kept, number)\n            words[i] = word\n"
         "            if columns:",
-        ("tests/vswitch/test_replay.py",),
+        LOOP_TESTS,
     ),
     Fault(
         "the first frame dropped for a reason keeps its number",

@@ -57,6 +57,25 @@ def test_waiting_vnic_takes_a_freed_queue_at_once_only_when_so_configured():
         assert adapter.owner_of(1) == owner
 
 
+def test_who_waited_longest_takes_a_freed_queue_and_who_stopped_waiting_none():
+    adapter = Adapter(num_queues=1, queue_reassign="immediate")
+    for n in range(1, 5):
+        adapter.request_queue(f"vm{n}", MACS[n])
+    with pytest.raises(BadInput):
+        adapter.release_queue("vm2")  # has none, and does not want one any more
+    owners = []
+    for owner in ("vm1", "vm3", "vm4"):
+        adapter.release_queue(owner)
+        owners.append(adapter.owner_of(1))
+    assert owners == ["vm3", "vm4", None]
+
+
+def test_filters_may_run_out_before_queues_do():
+    adapter = Adapter(num_queues=3, max_filters=2)
+    assert [adapter.request_queue(f"vm{n}", MACS[n], 10) for n in range(3)] == [1, 2, None]
+    assert adapter.queue(3).state is QueueState.UNDEFINED
+
+
 def test_one_queue_a_vnic():
     adapter = Adapter(num_queues=2)
     adapter.request_queue("vm1", MACS[0])

@@ -193,6 +193,8 @@ def test_simple_packets_have_no_time_and_are_cut_at_the_snaplen(tmp_path):
         (classic(FRAMES)[:-5], None),
         (classic([(1, 2, FRAME, 60)]) + struct.pack("<IIII", 1, 2, 70000, 60), "cut"),
         (classic([(1, 2, FRAME, 60)]) + struct.pack("<IIII", 1, 2, 2**32 - 1, 60), "bad-length"),
+        (classic([(1, 2, bytes(262145), 60)]) + bytes(64), "bad-length"),
+        (classic([(1, 2, bytes(262144), 60), (1, 2, FRAME, 60)]), None),
         (section() + interface() + enhanced(FRAME) + struct.pack("<III", 6, 0, 0), "bad-block-length"),
         (section() + interface() + enhanced(FRAME) + struct.pack("<III", 6, 33, 0), "bad-block-length"),
         (section() + interface() + enhanced(FRAME) + struct.pack("<III", 6, 400, 0), "cut"),
