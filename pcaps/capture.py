@@ -90,6 +90,9 @@ class Capture:
         self._started = False
         try:
             self._begin()
+        except OSError as error:
+            self.close()
+            raise self._unreadable(error) from None
         except BaseException:
             self.close()
             raise
@@ -154,6 +157,9 @@ class Capture:
         about = ", ".join(filter(None, [order, self.compression]))
         self.format = f"{label} ({about})"
 
+    def _unreadable(self, error: OSError) -> BadInput:
+        return BadInput(f"{self.path}: cannot be read ({error.strerror or error})")
+
     # Reading
 
     def __iter__(self) -> Iterator[Frames]:
@@ -213,7 +219,11 @@ class Capture:
         if isinstance(window, Windows) and window.end - self._offset > LARGEST_BLOCK:
             return False
         before = self._offset
-        if not window.extend(before):
+        try:
+            grown = window.extend(before)
+        except OSError as error:
+            raise self._unreadable(error) from None
+        if not grown:
             if isinstance(window, Windows) and window.damage:
                 self._spoil("compressed", window.damage)
             return False
@@ -330,11 +340,11 @@ def _open_file(source: str | Path | BinaryIO) -> tuple[Any, str]:
         return sys.stdin.buffer, "-"
     path = Path(source)
     try:
-        if path.is_dir():
-            raise BadInput(f"{path}: is a directory; name the capture files in it")
         return path.open("rb"), str(path)
     except FileNotFoundError:
         raise BadInput(f"{path}: no such file") from None
+    except IsADirectoryError:
+        raise BadInput(f"{path} is a directory; name the capture files in it") from None
     except PermissionError:
         raise BadInput(f"{path}: no permission to read it") from None
     except (OSError, ValueError) as error:

@@ -28,7 +28,17 @@ Examples:
 """
 
 
-@click.group()
+_GROUP = """
+\b
+Examples:
+  vswitch capture info capture.pcap               what is in it
+  vswitch capture synth traffic.pcap --vms 64     traffic of your own
+  vswitch capture convert in.pcap out.pcapng.zst  another format
+  vswitch capture COMMAND --help                  more examples
+"""
+
+
+@click.group(epilog=_GROUP)
 def capture() -> None:
     """Look into, index, make and convert captures."""
 

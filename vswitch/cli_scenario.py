@@ -82,7 +82,16 @@ ingress = "uplink"      # where the frames of a capture come in; or a VM, or "so
 """
 
 
-@click.group()
+_GROUP = """
+\b
+Examples:
+  vswitch scenario init -o lab.toml  begin one
+  vswitch scenario check lab.toml    all its problems at once
+  vswitch scenario show lab.toml     who is where, who gets a VM queue
+"""
+
+
+@click.group(epilog=_GROUP)
 def scenario() -> None:
     """Check, begin and show scenario files; print their reference."""
 

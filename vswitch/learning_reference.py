@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pcaps.addresses import is_group, key_to_mac
 from pcaps.frames import Frame
 from vswitch.fdb import PlainLearned
-from vswitch.outcome import Copy, Drop, Outcome, Recorder, Step, port_text, unheard
+from vswitch.outcome import Copy, Drop, Outcome, Recorder, Step, port_text, unheard, vlan_text
 from vswitch.ports import Mirror, Network, Port, VlanMode
 from vswitch.reference import Parsed, Tag, blocked, check_length, is_reserved, parse
 from vswitch.verdict import DropReason, Verdict
@@ -94,7 +94,9 @@ class LearningReference:
         record(Step("ingress", text, "header is whole"))
         inside = self._ingress(self.network.ports[in_port], parsed)
         outcome.vlan = inside.vlan
-        record(Step("ingress", f"The frame is in VLAN {inside.vlan}.", "ingress VLAN"))
+        port = self.network.ports[in_port]
+        carried = f"{port.name}: {vlan_text(port)}"
+        record(Step("ingress", f"The frame is in VLAN {inside.vlan}.", "ingress VLAN", carried))
         name = key_to_mac(parsed.destination)
         if is_reserved(parsed.destination) or name in VENDOR_RESERVED:
             raise Drop(DropReason.RESERVED_DESTINATION)

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from pcaps.frames import Frame
-from vswitch.ports import Network
+from vswitch.ports import Network, Port, PortKind, VlanMode
 from vswitch.verdict import DropReason, Verdict
 
 
@@ -126,5 +126,13 @@ def unheard(step: Step) -> None:
 def port_text(network: Network, number: int) -> str:
     """Return how explanations name a port: ``vm1 (vm, access 10)``."""
     port = network.ports[number]
-    vid = f" {port.vlan.vid}" if port.vlan.vid else ""
-    return f"{port.name} ({port.kind}, {port.vlan.mode}{vid})"
+    return f"{port.name} ({port.kind}, {vlan_text(port)})"
+
+
+def vlan_text(port: Port) -> str:
+    """Return what a port carries, as people read it: ``access 10``, ``all VLANs``."""
+    if port.kind is PortKind.UPLINK and port.vlan.mode is VlanMode.ACCESS:
+        if port.vlan.allowed is None:
+            return "all VLANs" if port.vlan.untagged else "all VLANs, tagged only"
+        return str(port.vlan)
+    return f"access {port.vlan}" if port.vlan.mode is VlanMode.ACCESS else str(port.vlan)

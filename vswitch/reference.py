@@ -16,7 +16,7 @@ from nic.reference import classify
 from pcaps.addresses import is_group, key_to_mac
 from pcaps.frames import Frame
 from vswitch.fdb import PlainLearned
-from vswitch.outcome import Copy, Drop, Outcome, Recorder, Step, port_text, unheard
+from vswitch.outcome import Copy, Drop, Outcome, Recorder, Step, port_text, unheard, vlan_text
 from vswitch.ports import Mirror, Network, Port, PortKind, VlanMode, reachable_vlans
 from vswitch.verdict import DropReason, Verdict
 from vswitch.vlan import Group, group_of
@@ -251,7 +251,7 @@ class ReferenceSwitch:
                         vlan, group = candidate.primary, candidate
                         break
         name = f"VLAN {vlan}" if vlan else "the untagged domain"
-        record(Step("ingress", f"The frame is in {name}.", "ingress VLAN", f"{port!r}"))
+        record(Step("ingress", f"The frame is in {name}.", "ingress VLAN", f"{port.name}: {vlan_text(port)}"))
         return vlan, group
 
     def _note_source(

@@ -244,6 +244,30 @@ def test_missing_directory_and_unreadable_files(tmp_path):
         pcaps.open("nul\0byte")
 
 
+def test_a_file_that_the_system_cannot_read_is_named():
+    with pytest.raises(BadInput, match="/proc/self/mem: cannot be read"):
+        pcaps.open("/proc/self/mem")
+
+
+def test_a_stream_that_fails_midway_is_named(tmp_path):
+    class Failing(io.RawIOBase):
+        name = "tape"
+        pieces = [classic(FRAMES * 10)]
+
+        def readable(self):
+            return True
+
+        def readinto(self, buffer):
+            if not self.pieces:
+                raise OSError(5, "Input/output error")
+            piece = self.pieces.pop()
+            buffer[: len(piece)] = piece
+            return len(piece)
+
+    with pytest.raises(BadInput, match="tape: cannot be read"):
+        list(pcaps.open(io.BufferedReader(Failing(), 1 << 20)))
+
+
 def test_a_file_that_grows_is_read_to_its_first_size(tmp_path):
     growing = opened(FORMATS["us-le"], tmp_path)
     with (tmp_path / "capture").open("ab") as file:
