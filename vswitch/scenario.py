@@ -209,6 +209,9 @@ def loads(text: str, name: str = "scenario") -> Scenario:
         found = re.search(r"line (\d+)", str(error))
         line = int(found[1]) if found else len(text.splitlines()) or 1
         raise ScenarioError(name, [Problem(line, "file", f"not TOML: {error}")]) from None
+    except RecursionError:
+        problem = Problem(1, "file", "not TOML that can be read: nested too deeply")
+        raise ScenarioError(name, [problem]) from None
     from vswitch.scenario_builder import ScenarioBuilder
 
     return ScenarioBuilder(raw, line_numbers(text), name).build()

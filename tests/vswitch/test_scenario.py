@@ -210,6 +210,12 @@ def test_show_tells_who_gets_a_queue_and_why_not():
     assert "VM queues" in call("show", str(EXAMPLES / "r2-vmq.toml")).stdout
 
 
+@pytest.mark.parametrize("text", ["a=" + "[" * 5000, "a=" + "{b=" * 5000, "[" + "a." * 5000 + "b]"])
+def test_deep_nesting_is_a_problem_and_no_crash(text):
+    with pytest.raises(BadInput, match="nested too deeply|not TOML|there is no"):
+        loads(text, "deep.toml")
+
+
 def test_broken_text_is_one_sentence(tmp_path):
     path = tmp_path / "x.toml"
     path.write_bytes(b"\xff\xfe")
