@@ -111,7 +111,7 @@ class Walker:
         region = self.capture.region()
         assert region is not None
         self.region = region
-        self.ahead = prefetch_for(region, region.first)
+        self.ahead = prefetch_for(region, region.first, self.engine.compiled.image)
         self.frames = sum(len(frames) for frames in pcaps.open(path))
         self.words = np.zeros(self.frames, np.uint64)
         self.stats = new_stats(net)

@@ -7,8 +7,11 @@ swaps; a loop that is running goes on with what it started with.
 
 from __future__ import annotations
 
+import struct
+from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +27,7 @@ from vswitch.replay_kernel import (
     PREFETCH_LINES,
     PREFETCH_NONE,
     PREFETCH_STRIDE,
+    PREFETCH_TABLE,
     SOFTWARE,
     VMQ,
     batch_loop,
@@ -35,6 +39,12 @@ from vswitch.transport_kernel import loads_of
 
 BATCH_FRAMES = 65536
 """Frames a loop decides before it comes back: 512 KB of decision words."""
+
+SMALL_REGION_BYTES = 1 << 19
+"""Captures up to this size stay in the second-level cache."""
+
+LARGE_IMAGE_BYTES = 800_000
+"""From here on (about 4000 ports) a switch and its counters leave the second-level cache."""
 
 u64 = np.uint64
 
@@ -278,8 +288,8 @@ class Engine:
         return decided, int(following)
 
 
-def prefetch_for(region: RecordRegion, offset: int, in_cache_bytes: int = 1 << 19) -> int:
-    """Choose how a walk prefetches, from the sizes of the next records.
+def prefetch_for(region: RecordRegion, offset: int, image: Image) -> int:
+    """Choose how a walk prefetches, from the sizes of the next records and of the switch.
 
     Parameters
     ----------
@@ -287,26 +297,28 @@ def prefetch_for(region: RecordRegion, offset: int, in_cache_bytes: int = 1 << 1
         The mapped file.
     offset : int
         Offset of a record header.
-    in_cache_bytes : int
-        Below this size the whole region stays in the second-level cache.
+    image : numpy.ndarray
+        The compiled switch.
 
     Returns
     -------
     int
-        PREFETCH_STRIDE when nearly all records have one size, or are large;
-        PREFETCH_LINES when they are small and mixed; else PREFETCH_NONE.
+        PREFETCH_STRIDE when nearly all records have one size and are large;
+        PREFETCH_TABLE when there are thousands of ports; PREFETCH_LINES when
+        records are small and mixed; PREFETCH_NONE when all stays in the caches.
     """
-    if region.end - region.first < in_cache_bytes:
+    if region.end - region.first < SMALL_REGION_BYTES:
         return PREFETCH_NONE
-    order = ">u4" if region.swapped else "<u4"
-    sizes: list[int] = []
-    while len(sizes) < 256 and offset + region.header_bytes + PAD <= region.end:
-        caplen = int(np.frombuffer(region.data, order, 1, offset + 8)[0])
-        sizes.append(caplen)
+    caplen_at = struct.Struct(">8xI" if region.swapped else "<8xI").unpack_from
+    data: Any = region.data
+    sizes: Counter[int] = Counter()
+    for _ in range(256):
+        if offset + region.header_bytes + PAD > region.end:
+            break
+        (caplen,) = caplen_at(data, offset)
+        sizes[caplen] += 1
         offset += region.header_bytes + caplen
-    if not sizes:
-        return PREFETCH_NONE
-    values, counts = np.unique(sizes, return_counts=True)
-    if counts.max() >= 0.9 * len(sizes) and values[counts.argmax()] >= 256:
-        return PREFETCH_STRIDE
-    return PREFETCH_LINES
+    for size, n in sizes.most_common(1):
+        if size >= 256 and n >= 0.9 * sizes.total():
+            return PREFETCH_STRIDE
+    return PREFETCH_TABLE if image.nbytes > LARGE_IMAGE_BYTES else PREFETCH_LINES

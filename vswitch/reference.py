@@ -251,7 +251,14 @@ class ReferenceSwitch:
                         vlan, group = candidate.primary, candidate
                         break
         name = f"VLAN {vlan}" if vlan else "the untagged domain"
-        record(Step("ingress", f"The frame is in {name}.", "ingress VLAN", f"{port.name}: {vlan_text(port)}"))
+        record(
+            Step(
+                "ingress",
+                f"The frame is in {name}.",
+                "ingress VLAN",
+                f"{port.name}: {vlan_text(port)}",
+            )
+        )
         return vlan, group
 
     def _note_source(

@@ -199,9 +199,10 @@ class _Walk:
         self.captured += int(decided.stats[S_CAPTURED])
 
     def _step(self, offset: int, stop: int, space: Workspace) -> tuple[Decided, int]:
+        image = self._engine.compiled.image
         return self._engine.walk(
             self._region, offset, stop, self._port, space,
-            columns=self._columns, ahead=prefetch_for(self._region, offset),
+            columns=self._columns, ahead=prefetch_for(self._region, offset, image),
         )  # fmt: skip
 
     def in_order(self, stop: int | None = None) -> None:

@@ -344,12 +344,17 @@ FAULTS = (
         (*LOOP_TESTS, *TWINS),
     ),
     Fault(
+        "counters that are waited for are those of the same frame",
+        LOOPS,
+        "words, i - u64(FEW), number",
+        "words, i, number",
+        LOOP_TESTS,
+    ),
+    Fault(
         "frames are numbered through the walk over a capture",
         LOOPS,
-        "            count(stats, word, length, kept, number + i)\n            words[i] = word\n"
-        "            if columns:",
-        "            count(stats, word, length, kept, number)\n            words[i] = word\n"
-        "            if columns:",
+        "                count(stats, word, length, kept, number + i)\n            if columns:",
+        "                count(stats, word, length, kept, number)\n            if columns:",
         LOOP_TESTS,
     ),
     Fault(

@@ -252,7 +252,10 @@ def test_a_file_that_the_system_cannot_read_is_named():
 def test_a_stream_that_fails_midway_is_named(tmp_path):
     class Failing(io.RawIOBase):
         name = "tape"
-        pieces = [classic(FRAMES * 10)]
+
+        def __init__(self):
+            super().__init__()
+            self.pieces = [classic(FRAMES * 10)]
 
         def readable(self):
             return True

@@ -13,7 +13,12 @@ from pcaps.frames import Frames
 from vswitch.engine import Engine, Workspace
 from vswitch.ports import Network, Port, PortKind, VlanSetting
 from vswitch.queues import give_queues
-from vswitch.replay_kernel import PREFETCH_LINES, PREFETCH_NONE, PREFETCH_STRIDE
+from vswitch.replay_kernel import (
+    PREFETCH_LINES,
+    PREFETCH_NONE,
+    PREFETCH_STRIDE,
+    PREFETCH_TABLE,
+)
 from vswitch.verdict import DropReason, Verdict
 from vswitch.words_kernel import PLACED
 
@@ -137,7 +142,8 @@ def worlds(mode):
 
 
 @pytest.mark.parametrize(
-    ("order", "ahead"), [("<", PREFETCH_NONE), (">", PREFETCH_LINES), ("<", PREFETCH_STRIDE)]
+    ("order", "ahead"),
+    [("<", PREFETCH_NONE), (">", PREFETCH_LINES), ("<", PREFETCH_STRIDE), (">", PREFETCH_TABLE)],
 )
 @pytest.mark.parametrize("mode", WORLDS)
 def test_walk_decides_and_counts_as_the_batch_does(mode, order, ahead, tmp_path):
