@@ -2,8 +2,8 @@
 
 What the comment of a frame says, and which connections a picture shows, is known
 only at the end, so the rows wait in a temporary file that has no name and vanishes
-with the process. Memory holds one chunk of them, and the rows of frames that
-ended on their way.
+with the process. Memory holds one chunk of them, and nine bytes for each frame
+that ended on its way.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ CHUNK = 1 << 15
 """Rows read at a time: 4.5 MB."""
 
 _PLACES = 4
+"""Interfaces that the log has."""
 
 
 class FrameLog:
@@ -31,7 +32,7 @@ class FrameLog:
 
     A frame that ends has two rows at the interface where it was seen last: one when
     it was there, and one, with the reason, when it ended. :attr:`rows` counts the
-    former, :attr:`ended` holds the latter.
+    former; of the latter only the reason is kept.
 
     Parameters
     ----------
@@ -53,7 +54,7 @@ class FrameLog:
         self.last_number = self.first_ns = self.last_ns = 0
         self._directory = Path(directory)
         self._file: Any = None
-        self._ended: list[npt.NDArray[np.void]] = []
+        self._ended: list[tuple[npt.NDArray[np.int64], npt.NDArray[np.uint8]]] = []
 
     def __enter__(self) -> Self:
         try:
@@ -87,7 +88,7 @@ class FrameLog:
             return
         over = rows["fate"] != 0
         if over.any():
-            self._ended.append(rows[over].copy())
+            self._ended.append((_key(rows[over]), rows["fate"][over]))
             rows = rows[~over]
             if not len(rows):
                 return
@@ -100,11 +101,6 @@ class FrameLog:
             raise cannot_write(self._directory, error) from error
         self.rows += len(rows)
 
-    @property
-    def ended(self) -> npt.NDArray[np.void]:
-        """The rows of frames that ended, ``LOG[n]``, in order of time."""
-        return np.concatenate([*self._ended, np.zeros(0, LOG)])
-
     def chunks(self) -> Iterator[npt.NDArray[np.void]]:
         """Yield the frames at interfaces, in order, with the reason where one ended.
 
@@ -114,9 +110,9 @@ class FrameLog:
             ``LOG[n]``: `fate` is set in the row of the interface where the frame was
             seen last.
         """
-        ended = self.ended
-        keys, first = np.unique(_key(ended), return_index=True)
-        fates = ended["fate"][first]
+        all_keys = np.concatenate([*(keys for keys, _ in self._ended), np.zeros(0, np.int64)])
+        keys, first = np.unique(all_keys, return_index=True)
+        fates = np.concatenate([*(fates for _, fates in self._ended), np.zeros(0, np.uint8)])[first]
         self._file.seek(0)
         while data := self._file.read(CHUNK * LOG.itemsize):
             rows = np.frombuffer(data, LOG).copy()

@@ -28,6 +28,7 @@ from migration.agenda_kernel import (
 from migration.apps_kernel import SILENT, go_on
 from migration.path_kernel import (
     AT_CLIENT,
+    AT_VM,
     DELIVERED,
     DOWN,
     IN,
@@ -300,11 +301,18 @@ def release(w: Any, path: Any, connection: Any) -> None:
             left += 1
             continue
         f = path.flights[row]
-        if np.int64(f.hop) >= IN and np.int64(f.hop) < IN + 2:
+        if not (np.int64(f.hop) >= IN and np.int64(f.hop) < IN + 2):
+            at_switch(w, path, row)
+        elif np.int64(f.host) != clock[K_VM]:
             f.host = clock[K_VM]
             travel(w, path, row, IN + clock[K_VM], AT_CLIENT, False)
+        elif path.attach[np.int64(w.segments[row].sender) ^ 1].frozen_at >= 0:
+            path.held[left] = row
+            left += 1
         else:
-            at_switch(w, path, row)
+            # it has crossed the link and was decided: it waits in the VM's queue
+            write_log(w, path, row, AT_VM, DELIVERED)
+            deliver(w, path, row, np.int64(w.segments[row].sender) ^ 1)
     clock[K_HELD] = left
 
 

@@ -16,7 +16,15 @@ from pcaps.capture import open as open_capture
 from pcaps.checksums import GOOD, NOT_THERE, verify_checksums
 from pcaps.copies import NO_COMMENT
 from tests.conftest import JIT_OFF
-from tests.migration.moved import interface, logged, office, replayed, rows_of
+from tests.migration.moved import (
+    ENDLESSLY,
+    SLOW_WITHOUT_JIT,
+    interface,
+    logged,
+    office,
+    replayed,
+    rows_of,
+)
 from tests.oracles.tshark import fields
 
 FAMILIES = (
@@ -91,13 +99,26 @@ def test_tshark_finds_each_retransmission_where_it_is_sent(tmp_path, place):
     assert wanted
 
 
-def test_each_frame_stands_once_on_each_interface_that_it_passed(tmp_path):
-    for settings in ({**LOSSY}, {"hold": True, "blackout": "400ms"}):
-        with logged(tmp_path, replayed, 3, **settings) as (_, log):
-            rows = rows_of(log)
-        keys = rows["number"] * 4 + rows["where"]
-        assert len(np.unique(keys)) == len(keys)
-        assert (np.diff(rows["at"]) >= 0).all()
+STANDS_STILL = {**ENDLESSLY, "kind": "postcopy", "interval": "20ms"}
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        LOSSY,
+        {"hold": True, "blackout": "400ms"},
+        {"hold": True, "outage": True, "blackout": "400ms"},
+        pytest.param(STANDS_STILL, marks=SLOW_WITHOUT_JIT),
+    ],
+    ids=["lossy", "held", "outage", "waits-for-pages"],
+)
+def test_each_frame_stands_once_on_each_interface_that_it_passed(tmp_path, settings):
+    with logged(tmp_path, replayed, 3, **settings) as (replay, log):
+        rows = rows_of(log)
+    assert replay.held or not (settings.get("hold") or settings.get("kind"))
+    keys = rows["number"] * 4 + rows["where"]
+    assert len(np.unique(keys)) == len(keys)
+    assert (np.diff(rows["at"]) >= 0).all()
 
 
 def test_every_frame_that_ended_says_why_where_it_was_seen_last(tmp_path):
