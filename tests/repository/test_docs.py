@@ -17,6 +17,7 @@ from typing import NamedTuple
 
 import pytest
 
+from migration.fate import Fate
 from nic.chimney_rules import NotOffloaded, Status, UploadReason
 from nic.drops import AdapterDrop
 from nic.profiles import PRESETS, PROFILES
@@ -224,6 +225,8 @@ def test_drop_reasons_of_the_manuals_are_those_of_the_code():
     assert rows == [[f"`{reason.label}`", reason.sentence] for reason in DropReason]
     rows = rows_of(ROOT / "nic" / "README.md", "## Drops on board")
     assert rows == [[f"`{reason.label}`", reason.sentence] for reason in AdapterDrop]
+    rows = rows_of(ROOT / "migration" / "README.md", "### Files of a replay")
+    assert rows[-len(Fate) :] == [[f"`{fate.label}`", fate.sentence] for fate in Fate]
 
 
 def test_life_cycle_of_the_manual_is_the_transition_table():
