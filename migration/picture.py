@@ -196,13 +196,14 @@ def _title(replay: Replay, subject: str) -> str:
         "outage": "Outage",
     }  # fmt: skip
     what = kinds.get(replay.kind, replay.kind)
+    named = subject.rpartition("/")[2]
+    head = f"{named}: " if named else ""
     policy = "" if replay.kind in ("outage", "quick") else f" ({replay.move.policy})"
     if not replay.move.completed:
         return (
             f"{subject}{': ' if subject else ''}{what}{policy} given up: the VM stays where it is"
         )
     dark_s = (replay.light_ns - replay.blackout_ns) / 1e9
-    head = f"{subject}: " if subject else ""
     return f"{head}{what}{policy}, no frame reaches the VM for {dark_s:.3f} s"
 
 

@@ -365,9 +365,9 @@ def legend(drawing: Drawing, replay: Replay, y: float) -> float:
             ("area", "away", "VM stands still"),
             ("area", "lost", "it runs, no frame finds it"),
             *([("area", "wait", "it waits for pages")] if replay.move.brownout else []),
-            ("sent", "sent", "pages sent"),
-            ("dirty", "dirty", "found dirty"),
         ]
+        if replay.move.passes:
+            entries += [("sent", "sent", "pages sent"), ("dirty", "dirty", "found dirty")]
     x = 16.0
     for mark, kind, said in entries:
         wide = 6.3 * len(said) + 34
