@@ -19,6 +19,10 @@ LOOP_TESTS = ("tests/vswitch/test_replay_kernel.py",)
 TABLES = ("tests/vswitch/test_tables.py",)
 MEMORY = ("tests/migration/test_memory.py",)
 POLICIES = ("tests/migration/test_policies.py",)
+WIRE_FRAMES = ("tests/migration/test_wire_frames.py",)
+WIRE = ("tests/migration/test_wire.py",)
+REPORTS = ("tests/migration/test_replay_report.py",)
+PICTURES = ("tests/migration/test_picture.py",)
 
 
 @dataclass(frozen=True)
@@ -551,5 +555,68 @@ FAULTS = (
         "                page = state.waits_for\n",
         "",
         ("tests/migration/test_postcopy.py",),
+    ),
+    Fault(
+        "RFC 9293 3.4: sequence numbers are modulo 2**32",
+        "migration/wire_kernel.py",
+        "return u64((np.int64(first) + np.int64(position)) & np.int64(MASK))",
+        "return u64((np.int64(first) + np.int64(position)) & np.int64(MASK >> 1))",
+        WIRE_FRAMES,
+    ),
+    Fault(
+        "RFC 7323 3.2: TSecr is 0 where the ACK bit is not set",
+        "migration/wire_kernel.py",
+        '        echo = u64(0)\n        if np.int64(row["flags"]) & ACK:',
+        '        echo = u64(0)\n        if np.int64(row["flags"]) >= 0:',
+        WIRE_FRAMES,
+    ),
+    Fault(
+        "RFC 2018 3: the edges of SACK blocks are the peer's sequence numbers",
+        "migration/wire_kernel.py",
+        "at = put32(out, at, wire_number(peer.isn, row.sack[n, 1]))",
+        "at = put32(out, at, wire_number(end.isn, row.sack[n, 1]))",
+        WIRE_FRAMES,
+    ),
+    Fault(
+        "a frame keeps the padding that its sender gave it, tag or not",
+        "migration/wire_kernel.py",
+        "made = INSIDE if end.vm != 0 else OUTSIDE",
+        "made = place",
+        WIRE_FRAMES,
+    ),
+    Fault(
+        "a frame that ended has its reason where it was seen last",
+        "migration/frame_log.py",
+        'rows["fate"] = np.where(keys[place] == wanted, fates[place], 0)',
+        'rows["fate"] = np.where(keys[place] == wanted, fates[place - 1], 0)',
+        WIRE,
+    ),
+    Fault(
+        "an announcement stands between the frames of its time",
+        "migration/wire.py",
+        'while waiting and len(rows) and waiting[0].at_ns < rows["at"][-1]:',
+        'while waiting and len(rows) and waiting[0].at_ns < rows["at"][0]:',
+        WIRE,
+    ),
+    Fault(
+        "a RARP request is made by the host: the VM's port has none",
+        "migration/wire.py",
+        "        if not rarp:\n",
+        "        if rarp:\n",
+        WIRE,
+    ),
+    Fault(
+        "those that died stand first in the table",
+        "migration/replay_tables.py",
+        '0 if dead else 2 if row["verdict"] == "finished" else 1,',
+        '1 if dead else 2 if row["verdict"] == "finished" else 1,',
+        REPORTS,
+    ),
+    Fault(
+        "new data is drawn from its first to its last position",
+        "migration/picture_traces.py",
+        'np.maximum.at(self.high, place, rows["seq"][new] + rows["size"][new])',
+        'np.maximum.at(self.high, place, rows["seq"][new])',
+        PICTURES,
     ),
 )
