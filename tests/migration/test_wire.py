@@ -16,6 +16,7 @@ from pcaps.capture import open as open_capture
 from pcaps.checksums import GOOD, NOT_THERE, verify_checksums
 from pcaps.copies import NO_COMMENT
 from tests.conftest import JIT_OFF
+from tests.migration.forged import Forge
 from tests.migration.moved import (
     ENDLESSLY,
     SLOW_WITHOUT_JIT,
@@ -279,3 +280,24 @@ def test_real_captures_come_back_from_the_client_side(captures, tmp_path, name):
         other = wanted[session.client.address, session.server.address, session.client.isn]
         assert session.client.stream.tobytes() == other.client.stream.tobytes()
         assert session.server.stream.tobytes() == other.server.stream.tobytes()
+
+
+def test_ipv6_and_two_tags_come_back_from_the_client_side(tmp_path):
+    forge = Forge(addresses=("2001:db8::1", "2001:db8::2"), tags=((0x88A8, 7), (0x8100, 0x6014)))
+    forge.shake()
+    forge.put(0, 0, b"question" * 50, 0)
+    forge.put(1, 0, b"answer" * 400, 400)
+    forge.put(0, 400, b"", 2400)
+    forge.end(400, 2400)
+    with logged(tmp_path, replayed, forge.capture(), vm="00:15:5d:00:00:01", memory="1MiB", blackout="900ms") as (
+        replay, log,
+    ):  # fmt: skip
+        write_wire(tmp_path / "wire.pcapng", log, replay)
+    (session,) = find_sessions(interface(tmp_path / "wire.pcapng", 0, tmp_path / "client.pcapng"))
+    assert session.client.address == "[2001:db8::1]:40000"
+    assert session.client.stream.tobytes() == b"question" * 50
+    assert session.server.stream.tobytes() == b"answer" * 400
+    assert session.tags == ((0x88A8, 7), (0x8100, 0x6014))
+    (inside,) = find_sessions(interface(tmp_path / "wire.pcapng", 3, tmp_path / "vm.pcapng"))
+    assert inside.tags == ((0x8100, 0x6014),)
+    assert inside.server.stream.tobytes() == b"answer" * 400
