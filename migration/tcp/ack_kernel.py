@@ -7,119 +7,41 @@ from typing import Any
 import numpy as np
 
 from migration.tcp.congestion_kernel import grow, leave_slow_start, reduced, remember_peak
-from migration.tcp.pools_kernel import give_sent
 from migration.tcp.recovery_kernel import (
-    ADVANCED,
-    DSACKED,
-    NEW_SACK,
-    ORIGINAL,
-    RESENT_TOO,
     detect,
     enter_recovery,
     in_loss,
     in_recovery,
     undo_by_duplicates,
 )
+from migration.tcp.scoreboard_kernel import (
+    ADVANCED,
+    DSACKED,
+    NEW_SACK,
+    ORIGINAL,
+    RESENT_TOO,
+    delivered,
+    drop_sent,
+    take_sack,
+)
 from migration.tcp.send_kernel import arm_persist, pipe
 from migration.tcp.state_kernel import (
     EVER_RESENT,
     LOSS,
-    LOST,
+    MORE_SHIFT,
     MS,
     NEVER,
     NOTHING,
     OPEN,
     PERSIST,
     RECOVERY,
-    RESENT,
     SACKED,
-    SMALL,
     SYN,
     US,
     WINDOW_MAX,
 )
 from migration.tcp.timing_kernel import arm_tail_probe, rearm_rto, sample
 from pcaps.jit import kernel
-
-
-@kernel(_nrt=False)
-def delivered(s: Any, stack: Any, q: Any, fack: Any, now: Any) -> Any:
-    """Note that a segment has arrived, cumulatively or selectively; return what that tells.
-
-    fack: the highest delivered position before this acknowledgement.
-    """
-    found = 0
-    if q.marks & EVER_RESENT == 0:
-        if q.stop <= s.recover:
-            found = ORIGINAL
-        # Rule: RFC 8985 section 6.2 step 3: sent once, and delivered behind a later one
-        if q.stop < fack:
-            s.reordered = 1
-    if q.marks & LOST:
-        s.lost -= 1
-    if q.marks & RESENT:
-        s.resent -= 1
-    s.fack = max(s.fack, q.stop)
-    if stack.rack != 0:
-        # Rule: RFC 8985 section 6.2 step 2: the answer may be to the first transmission
-        rtt = now - q.at
-        if q.marks & EVER_RESENT == 0 or rtt >= np.int64(s.min_rtt) * US:
-            s.rack_rtt = min(rtt // US, np.int64(WINDOW_MAX))
-            if q.at > s.rack_ts or (q.at == s.rack_ts and q.stop > s.rack_end):
-                s.rack_ts = q.at
-                s.rack_end = q.stop
-    return found
-
-
-@kernel(_nrt=False)
-def take_duplicate(s: Any, stack: Any, p: Any) -> Any:
-    """Tell whether the first SACK block reports a duplicate. Rule: RFC 2883 section 4.
-
-    It does when it lies below the acknowledgement, or inside the second block.
-    """
-    start, stop = p.sack[0, 0], p.sack[0, 1]
-    inside = p.blocks > 1 and start >= p.sack[1, 0] and stop <= p.sack[1, 1]
-    if start >= p.ack and not inside:
-        return False
-    if s.undo_marker >= 0 and s.undo_resent > 0 and s.undo_marker < stop <= s.una:
-        pieces = max((stop - start) // np.int64(s.mss), 1)
-        s.undo_resent = max(np.int64(s.undo_resent) - pieces, 0)
-    # Rule: RFC 8985 section 6.2 step 4: once in a round trip; it lasts 16 recoveries
-    if s.una >= s.reo_round:
-        s.reo_steps = min(np.int64(s.reo_steps) + 1, 255)
-        s.reo_left = 16
-        s.reo_round = s.nxt
-    return True
-
-
-@kernel(_nrt=False)
-def take_sack(w: Any, s: Any, stack: Any, p: Any, now: Any) -> Any:
-    """Mark what the SACK blocks report; return what they brought. Rule: RFC 6675 section 4, Update()."""
-    found = 0
-    first = 0
-    if take_duplicate(s, stack, p):
-        first = 1
-        found = DSACKED
-    if p.blocks == first:
-        return found
-    highest = p.sack[first, 1]
-    for block in range(first + 1, p.blocks):
-        highest = max(highest, p.sack[block, 1])
-    fack = s.fack
-    row = np.int64(s.head)
-    while row != 0:
-        q = w.sent[row]
-        if q.stop > highest:
-            break
-        if q.marks & SACKED == 0:
-            for block in range(first, p.blocks):
-                if q.start >= p.sack[block, 0] and q.stop <= p.sack[block, 1]:
-                    found |= NEW_SACK | delivered(s, stack, q, fack, now)
-                    q.marks = (q.marks & ~np.int32(LOST | RESENT)) | SACKED
-                    s.sacked += 1
-                    break
-        row = np.int64(q.next)
-    return found
 
 
 @kernel(forceinline=True, _nrt=False)
@@ -137,19 +59,18 @@ def clean(w: Any, s: Any, stack: Any, p: Any, now: Any) -> Any:
         q = w.sent[row]
         if q.stop > p.ack:
             break
+        count = 1 + (np.int64(q.marks) >> MORE_SHIFT)
         if q.marks & EVER_RESENT:
             found |= RESENT_TOO
         if q.marks & SACKED:
-            s.sacked -= 1
+            s.sacked -= count
         else:
             if sent_at < 0 and q.marks & EVER_RESENT == 0:
                 sent_at = q.at
             found |= delivered(s, stack, q, fack, now)
-        if q.marks & SMALL:
-            s.smalls -= 1
         s.head = q.next
-        s.packets -= 1
-        give_sent(w, row)
+        s.packets -= count
+        drop_sent(w, s, row, np.int64(q.next))
     if s.head == 0:
         s.tail = 0
     # Rule: RFC 5682 section 2.1: without SACK it cannot be told which of them had arrived before
@@ -200,9 +121,9 @@ def restart_timer(w: Any, s: Any, stack: Any, now: Any) -> None:
     """Restart the timer after an acknowledgement of new data. Rule: RFC 6298 section 5.3."""
     # Rule: RFC 6582 section 3.2 step 3: in recovery only the first partial one does
     if s.ca == RECOVERY and s.sack_ok == 0 and s.packets != 0:
-        if s.partial != 0:
+        if s.once != 0:
             return
-        s.partial = 1
+        s.once = 1
     if not arm_tail_probe(w, stack, s, now, 1):
         rearm_rto(w, stack, s, now)
 

@@ -96,8 +96,7 @@ def reduce(s: Any, stack: Any, state: Any) -> None:
     s.recover = s.nxt
     s.cwnd = s.mss if state == LOSS else s.ssthresh
     s.grown = 0
-    s.partial = 0
-    s.rescued = 0
+    s.once = 0
 
 
 @kernel(_nrt=False)

@@ -99,7 +99,6 @@ def establish(w: Any, e: Any, now: Any, una: Any, rcv_nxt: Any, wnd: Any, mss: A
     if mss > 0:
         s.mss = min(np.int64(s.mss), mss)
     s.fack = una
-    s.reo_round = una
     s.rtt_seq = una
     s.heard = now
     s.sack_ok = stack.sack

@@ -10,6 +10,7 @@ from migration.tcp.congestion_kernel import reduce
 from migration.tcp.life_kernel import finish, has_fin_wait_limit
 from migration.tcp.receive_kernel import stop_delaying
 from migration.tcp.recovery_kernel import enter_recovery, mark_lost, rack_detect, reordering_window
+from migration.tcp.scoreboard_kernel import take_back
 from migration.tcp.send_kernel import (
     arm_persist,
     is_unsent,
@@ -90,18 +91,21 @@ def enter_loss(w: Any, s: Any, stack: Any, now: Any) -> None:
     reneged = q.marks & SACKED != 0
     if s.sack_ok == 0:
         s.sacked = 0
+    s.frontier = 0
+    s.lost_row = 0
+    if reneged:
+        for i in range(4):
+            s.runs[i] = 0
     window = (np.int64(s.rack_rtt) + reordering_window(s, stack)) * US
     row = np.int64(s.head)
     while row != 0:
         q = w.sent[row]
         if reneged and q.marks & SACKED:
-            # Rule: RFC 2018 section 5: the peer may have thrown away what it had reported
-            q.marks &= ~np.int32(SACKED)
-            s.sacked -= 1
+            take_back(w, s, row)
         # Rule: RFC 8985 section 6.3: what was sent within a round trip may still arrive
         recent = stack.rack != 0 and s.rack_ts >= 0 and q.at + window > now
         if q.marks & SACKED == 0 and (row == s.head or reneged or not recent):
-            mark_lost(s, q)
+            mark_lost(w, s, row)
         row = np.int64(q.next)
     # Rule: RFC 5682 section 2.1 step 1: not when a recovery was under way already
     fresh = s.ca == OPEN or s.retries > 0

@@ -49,7 +49,14 @@ def give_back(w: Any, s: Any) -> None:
     s.sacked = 0
     s.lost = 0
     s.resent = 0
+    s.to_resend = 0
     s.smalls = 0
+    s.frontier = 0
+    s.lost_row = 0
+    s.tangled = 0
+    for i in range(4):
+        s.runs[i] = 0
+        s.recent[i] = 0
     s.t_rtx = NEVER
     s.t_ack = NEVER
     s.t_keep = NEVER
@@ -117,7 +124,7 @@ def blank(w: Any, s: Any, stack: Any) -> None:
     s.reordered = 0
     s.reo_steps = 1
     s.reo_left = 0
-    s.reo_round = 0
+    s.widened = 0
     s.heard = 0
     s.sent_at = -1
     s.data_at = 0
@@ -129,8 +136,7 @@ def blank(w: Any, s: Any, stack: Any) -> None:
     s.undo_resent = -1
     s.prior_cwnd = 0
     s.prior_ssthresh = 0
-    s.partial = 0
-    s.rescued = 0
+    s.once = 0
     s.tlp_high = -1
     s.tlp_resent = 0
     s.first_resend = -1
@@ -141,7 +147,6 @@ def blank(w: Any, s: Any, stack: Any) -> None:
     s.died = -1
     s.end = ALIVE
     s.active = 0
-    s.segments = 0
     s.resends = 0
     s.timeouts = 0
     if stack.keepalive != 0:

@@ -8,7 +8,6 @@ import numpy as np
 
 from migration.tcp.pools_kernel import give_gap, take_gap
 from migration.tcp.state_kernel import (
-    C_STAMP,
     DIALECT_LINUX,
     FIN,
     NEVER,
@@ -50,10 +49,29 @@ def take_timestamp(s: Any, p: Any, now: Any) -> None:
 
 
 @kernel(_nrt=False)
-def touch(w: Any, g: Any) -> None:
-    """Note that a range is the one that changed last."""
-    w.count[C_STAMP] = (w.count[C_STAMP] + 1) & 0x7FFFFFFF
-    g.stamp = w.count[C_STAMP]
+def touch(s: Any, row: Any) -> None:
+    """Note that a range is the one that changed last: it goes to the front of `recent`."""
+    moving = np.int64(row)
+    for i in range(4):
+        was = np.int64(s.recent[i])
+        s.recent[i] = moving
+        if was == row:
+            return
+        moving = was
+
+
+@kernel(_nrt=False)
+def drop_gap(w: Any, s: Any, row: Any) -> None:
+    """Give a range back, and forget it."""
+    kept = 0
+    for i in range(4):
+        one = s.recent[i]
+        if one != row:
+            s.recent[kept] = one
+            kept += 1
+    for i in range(kept, 4):
+        s.recent[i] = 0
+    give_gap(w, row)
 
 
 @kernel(_nrt=False)
@@ -73,6 +91,9 @@ def put_range(w: Any, s: Any, stack: Any, start: Any, stop: Any) -> None:
     """Keep a range behind a hole; ranges that touch become one."""
     before = np.int64(0)
     row = np.int64(s.gaps)
+    latest = np.int64(s.recent[0])
+    if latest != 0 and w.gaps[latest].start <= start:
+        row = latest  # the range that grew last is the likeliest to grow again
     while row != 0 and w.gaps[row].stop < start:
         before = row
         row = np.int64(w.gaps[row].next)
@@ -86,9 +107,9 @@ def put_range(w: Any, s: Any, stack: Any, start: Any, stop: Any) -> None:
         while follower != 0 and w.gaps[follower].start <= g.stop:
             g.stop = max(g.stop, w.gaps[follower].stop)
             g.next = w.gaps[follower].next
-            give_gap(w, follower)
+            drop_gap(w, s, follower)
             follower = np.int64(g.next)
-        touch(w, g)
+        touch(s, row)
         return
     new = take_gap(w)
     if new == 0:
@@ -97,7 +118,7 @@ def put_range(w: Any, s: Any, stack: Any, start: Any, stop: Any) -> None:
     g.start = start
     g.stop = stop
     g.next = row
-    touch(w, g)
+    touch(s, new)
     if before == 0:
         s.gaps = new
     else:
@@ -114,7 +135,7 @@ def take_ranges(w: Any, s: Any) -> None:
             return
         s.rcv_nxt = max(s.rcv_nxt, g.stop)
         s.gaps = g.next
-        give_gap(w, row)
+        drop_gap(w, s, row)
 
 
 @kernel(_nrt=False)

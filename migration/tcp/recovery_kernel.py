@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from migration.tcp.congestion_kernel import reduce, undo
+from migration.tcp.scoreboard_kernel import ADVANCED, NEW_SACK, ORIGINAL
 from migration.tcp.send_kernel import resend
 from migration.tcp.state_kernel import (
     BY_RECOVERY,
@@ -28,20 +29,23 @@ from migration.tcp.state_kernel import (
 from migration.tcp.timing_kernel import after, rearm_rto, rto_ns, srtt_us
 from pcaps.jit import kernel
 
-ADVANCED, NEW_SACK, ORIGINAL, DSACKED, RESENT_TOO = 1, 2, 4, 8, 16
-"""What an acknowledgement has brought: new bytes; newly SACKed segments; a segment that was never
-sent again, from before the loss; a duplicate reported (DSACK); a segment that was sent again."""
-
 
 @kernel(_nrt=False)
-def mark_lost(s: Any, q: Any) -> None:
+def mark_lost(w: Any, s: Any, row: Any) -> None:
     """Mark one segment lost, its retransmission too."""
+    q = w.sent[row]
     if q.marks & RESENT:
         q.marks &= ~np.int32(RESENT)
         s.resent -= 1
+        s.tangled = 1
+        if q.marks & LOST:
+            s.to_resend += 1
     if q.marks & LOST == 0:
         q.marks |= LOST
         s.lost += 1
+        s.to_resend += 1
+    if s.lost_row != 0 and q.start < w.sent[s.lost_row].start:
+        s.lost_row = row
 
 
 @kernel(_nrt=False)
@@ -60,25 +64,68 @@ def is_sent_before(q: Any, s: Any) -> Any:
 
 
 @kernel(_nrt=False)
+def pass_decided(w: Any, s: Any) -> Any:
+    """Move the frontier over what is SACKed, lost or sent again; return the row behind it."""
+    row = np.int64(s.frontier)
+    if row == 0:
+        row = np.int64(s.head)
+    while row != 0 and w.sent[row].marks & (SACKED | LOST | RESENT):
+        row = np.int64(w.sent[row].next)
+    s.frontier = row
+    return row
+
+
+@kernel(_nrt=False)
+def check_resent(w: Any, s: Any, window: Any, now: Any) -> Any:
+    """Mark retransmissions lost that were sent well before a delivered segment; return the wait, ns.
+
+    They stand in the order in which they were sent, unless one was sent a third time.
+    """
+    wait = np.int64(0)
+    left = np.int64(s.resent)
+    if left == 0:
+        s.tangled = 0
+    row = np.int64(s.head)
+    while row != 0 and left > 0:
+        q = w.sent[row]
+        follower = np.int64(q.next)
+        if q.marks & RESENT:
+            left -= 1
+            if is_sent_before(q, s):
+                rest = q.at + window - now
+                if rest <= 0:
+                    mark_lost(w, s, row)
+                else:
+                    wait = max(wait, rest)
+            elif s.tangled == 0:
+                break
+        row = follower
+    return wait
+
+
+@kernel(_nrt=False)
 def rack_detect(w: Any, s: Any, stack: Any, now: Any) -> Any:
     """Mark segments lost that were sent well before a delivered one. Rule: RFC 8985 section 6.2 step 5.
 
-    Returns how long the others have to be waited for, ns; 0 when there are none.
+    Returns how long the others have to be waited for, ns; 0 when there are none. What
+    was sent once stands in the order in which it was sent, so that the walk ends at the
+    first segment that was sent after the delivered one.
     """
-    wait = np.int64(0)
     if s.rack_ts < 0:
-        return wait
+        return np.int64(0)
     window = (np.int64(s.rack_rtt) + reordering_window(s, stack)) * US
-    row = np.int64(s.head)
+    wait = check_resent(w, s, window, now)
+    row = pass_decided(w, s)
     while row != 0:
         q = w.sent[row]
-        if q.marks & SACKED == 0 and (q.marks & LOST == 0 or q.marks & RESENT):
-            if is_sent_before(q, s):
-                left = q.at + window - now
-                if left <= 0:
-                    mark_lost(s, q)
-                else:
-                    wait = max(wait, left)
+        if q.marks & (SACKED | LOST | RESENT) == 0:
+            if not is_sent_before(q, s):
+                break
+            left = q.at + window - now
+            if left <= 0:
+                mark_lost(w, s, row)
+            else:
+                wait = max(wait, left)
         row = np.int64(q.next)
     return wait
 
@@ -91,28 +138,23 @@ def sack_detect(w: Any, s: Any, stack: Any) -> None:
     """
     runs = np.int64(0)
     size = np.int64(0)
-    before = np.int64(-1)
-    row = np.int64(s.head)
-    while row != 0:
+    first = pass_decided(w, s)
+    row = first
+    while row != 0 and w.sent[row].start < s.fack:
         q = w.sent[row]
         if q.marks & SACKED:
             size += q.stop - q.start
-            if q.start != before:
-                runs += 1
-            before = q.stop
+            runs += 1
         row = np.int64(q.next)
-    before = np.int64(-1)
     enough = (stack.dupthresh - 1) * np.int64(s.mss)
-    row = np.int64(s.head)
+    row = first
     while row != 0 and (runs >= stack.dupthresh or size > enough):
         q = w.sent[row]
         if q.marks & SACKED:
             size -= q.stop - q.start
-            if q.start != before:
-                runs -= 1
-            before = q.stop
+            runs -= 1
         elif q.marks & (LOST | RESENT) == 0:
-            mark_lost(s, q)
+            mark_lost(w, s, row)
         row = np.int64(q.next)
 
 
@@ -129,7 +171,7 @@ def count_duplicate(w: Any, s: Any, stack: Any) -> None:
     if s.dupacks == stack.dupthresh and s.ca == OPEN and s.una >= s.recover:
         if s.sacked + s.lost >= s.packets:
             s.sacked -= 1
-        mark_lost(s, w.sent[s.head])
+        mark_lost(w, s, np.int64(s.head))
 
 
 @kernel(_nrt=False)
@@ -156,9 +198,8 @@ def detect(w: Any, s: Any, stack: Any, now: Any, duplicate: Any) -> Any:
         return False
     sack_detect(w, s, stack)
     if s.dupacks >= stack.dupthresh and s.ca == OPEN and s.una >= s.recover:
-        q = w.sent[s.head]
-        if q.marks & (SACKED | LOST | RESENT) == 0:
-            mark_lost(s, q)
+        if w.sent[s.head].marks & (SACKED | LOST | RESENT) == 0:
+            mark_lost(w, s, np.int64(s.head))
     return False
 
 
@@ -168,9 +209,9 @@ def enter_recovery(w: Any, e: Any, s: Any, stack: Any, now: Any) -> None:
     reduce(s, stack, RECOVERY)
     s.tlp_high = -1
     row = np.int64(s.head)
-    while row != 0:
+    while row != 0 and s.to_resend > 0:
         q = w.sent[row]
-        if q.marks & LOST and q.marks & (RESENT | SACKED) == 0:
+        if q.marks & (LOST | RESENT) == LOST:
             resend(w, e, s, stack, now, row, BY_RECOVERY)
             break
         row = np.int64(q.next)
@@ -227,6 +268,9 @@ def forgive(w: Any, s: Any) -> None:
             q.marks &= ~np.int32(LOST)
             s.lost -= 1
         row = np.int64(q.next)
+    s.to_resend = 0
+    s.frontier = 0
+    s.lost_row = 0
     undo(s)
     s.ca = OPEN
     s.frto = 0
@@ -278,5 +322,5 @@ def in_recovery(w: Any, s: Any, stack: Any, p: Any, found: Any, acked: Any) -> N
         # Rule: partial acknowledgement: as many duplicates as segments lay behind the hole
         gone = max(acked // np.int64(s.mss) - 1, 0)
         s.sacked = max(np.int64(s.sacked) - gone, 0)
-        mark_lost(s, w.sent[s.head])
+        mark_lost(w, s, np.int64(s.head))
         s.sacked = max(min(np.int64(s.sacked), np.int64(s.packets) - np.int64(s.lost)), 0)

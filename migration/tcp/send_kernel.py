@@ -98,6 +98,12 @@ def sack_bytes(w: Any, s: Any) -> Any:
 
 
 @kernel(_nrt=False)
+def is_recent(s: Any, gap: Any) -> Any:
+    """Tell whether a range is among those that grew last."""
+    return gap == s.recent[0] or gap == s.recent[1] or gap == s.recent[2] or gap == s.recent[3]
+
+
+@kernel(_nrt=False)
 def add_sack_blocks(w: Any, s: Any, row: Any, most: Any) -> None:
     """Report received ranges, those that changed last first. Rule: RFC 2018 section 4.
 
@@ -112,23 +118,18 @@ def add_sack_blocks(w: Any, s: Any, row: Any, most: Any) -> None:
         n = np.int64(1)
         give_gap(w, s.dsack)
         s.dsack = 0
-    below = np.int64(NEVER)
-    while n < most:
-        latest = np.int64(0)
-        stamp = np.int64(-1)
-        gap = np.int64(s.gaps)
-        while gap != 0:
-            at = np.int64(w.gaps[gap].stamp)
-            if stamp < at < below:
-                stamp = at
-                latest = gap
-            gap = np.int64(w.gaps[gap].next)
-        if latest == 0:
-            break
-        p.sack[n, 0] = w.gaps[latest].start
-        p.sack[n, 1] = w.gaps[latest].stop
-        below = stamp
-        n += 1
+    for i in range(4):
+        if s.recent[i] != 0 and n < most:
+            p.sack[n, 0] = w.gaps[s.recent[i]].start
+            p.sack[n, 1] = w.gaps[s.recent[i]].stop
+            n += 1
+    gap = np.int64(s.gaps)
+    while gap != 0 and n < most:  # ranges so old that they are not among the recent ones
+        if not is_recent(s, gap):
+            p.sack[n, 0] = w.gaps[gap].start
+            p.sack[n, 1] = w.gaps[gap].stop
+            n += 1
+        gap = np.int64(w.gaps[gap].next)
     p.blocks = n
 
 
@@ -172,7 +173,6 @@ def new_segment(w: Any, e: Any, s: Any, now: Any, seq: Any, size: Any, flags: An
         p.window = min(np.int64(s.buffer) - np.int64(s.unread), np.int64(65535))
     w.out[w.count[C_OUT]] = row
     w.count[C_OUT] += 1
-    s.segments += 1
     return row
 
 
@@ -264,6 +264,8 @@ def resend(w: Any, e: Any, s: Any, stack: Any, now: Any, row: Any, why: Any) -> 
     if q.marks & RESENT == 0:
         s.resent += 1
         q.marks |= RESENT
+        if q.marks & LOST:
+            s.to_resend -= 1
     if s.undo_at < 0:
         s.undo_at = now
     s.undo_resent = max(np.int64(s.undo_resent), np.int64(0)) + 1
@@ -272,24 +274,25 @@ def resend(w: Any, e: Any, s: Any, stack: Any, now: Any, row: Any, why: Any) -> 
 @kernel(_nrt=False)
 def resend_lost(w: Any, e: Any, s: Any, stack: Any, now: Any, why: Any) -> None:
     """Send lost segments again, as many as the window allows."""
-    row = np.int64(s.head)
-    left = np.int64(s.lost)
-    while row != 0 and left > 0:
+    row = np.int64(s.lost_row)
+    if row == 0:
+        row = np.int64(s.head)
+    while row != 0 and s.to_resend > 0:
         q = w.sent[row]
-        if q.marks & LOST:
-            left -= 1
-            if q.marks & RESENT == 0:
-                if (pipe(s) + 1) * np.int64(s.mss) > s.cwnd and pipe(s) > 0:
-                    s.limited = 1
-                    return
-                if w.count[C_OUT] >= SENDS_PER_CALL:
-                    s.more = 1
-                    return
-                resend(w, e, s, stack, now, row, why)
-                # Rule: Linux tcp_xmit_retransmit_queue: the first segment's timer begins anew
-                if row == s.head and stack.dialect == DIALECT_LINUX:
-                    arm_rto(stack, s, now, rto_ns(s))
+        if q.marks & (LOST | RESENT) == LOST:
+            s.lost_row = row
+            if (pipe(s) + 1) * np.int64(s.mss) > s.cwnd and pipe(s) > 0:
+                s.limited = 1
+                return
+            if w.count[C_OUT] >= SENDS_PER_CALL:
+                s.more = 1
+                return
+            resend(w, e, s, stack, now, row, why)
+            # Rule: Linux tcp_xmit_retransmit_queue: the first segment's timer begins anew
+            if row == s.head and stack.dialect == DIALECT_LINUX:
+                arm_rto(stack, s, now, rto_ns(s))
         row = np.int64(q.next)
+    s.lost_row = row
 
 
 @kernel(_nrt=False)
@@ -396,8 +399,8 @@ def fill_holes(w: Any, e: Any, s: Any, stack: Any, now: Any) -> None:
                 return
             last = row
         row = np.int64(q.next)
-    if last != 0 and s.rescued == 0:
-        s.rescued = 1
+    if last != 0 and s.once == 0:
+        s.once = 1
         resend(w, e, s, stack, now, last, BY_RECOVERY)
 
 

@@ -39,6 +39,9 @@ NOTHING, RETRANSMIT, PROBE_TAIL, REORDERING, PERSIST = 0, 1, 2, 3, 4
 # Marks of a sent segment; SMALL: shorter than a full one
 SACKED, LOST, RESENT, EVER_RESENT, HAS_SYN, HAS_FIN, SMALL = 1, 2, 4, 8, 16, 32, 64
 
+MORE_SHIFT = 8
+"""Bits of `marks` from here on: segments that a SACKed row has taken in besides its own."""
+
 # Why a segment is sent again
 NEW, BY_TIMEOUT, BY_PROBE, BY_RECOVERY = 0, 1, 2, 3
 
@@ -146,7 +149,7 @@ ENDPOINT = np.dtype(
             ),  # avoidance: Reno, bytes acknowledged since cwnd grew; CUBIC, bytes to grow by
             ("gaps", "i4"),  # ranges received out of order, a chain in the pool
             ("dsack", "i4"),  # a duplicate range to report, a row of that pool
-            ("segments", "i4"),  # segments sent, all told
+            ("to_resend", "i4"),  # lost segments that were not sent again since
             # what only some segments need
             ("t_keep", "i8"),  # keep-alive; in FIN-WAIT-2 and TIME-WAIT: how long still
             ("recover", "i8"),  # recovery ends when this is acknowledged
@@ -154,7 +157,6 @@ ENDPOINT = np.dtype(
             ("undo_at", "i8"),  # first retransmission since, -1 = none
             ("tlp_high", "i8"),  # nxt when a tail probe went out, -1 = none outstanding
             ("first_resend", "i8"),  # when the patience with this episode began, -1 = none
-            ("reo_round", "i8"),  # una from which the reordering window may widen again
             ("fin_at", "i8"),  # position of the peer's FIN, -1 = not seen
             ("epoch", "i8"),  # start of the CUBIC epoch, -1 = none
             ("challenged", "i8"),  # when an unacceptable segment was answered last, -1 = never
@@ -165,6 +167,10 @@ ENDPOINT = np.dtype(
             ("w_max", "f4"),  # CUBIC, segments
             ("w_k", "f4"),  # CUBIC, seconds
             ("w_est", "f4"),  # CUBIC's Reno-friendly window, segments
+            ("frontier", "i4"),  # the chain before it holds nothing to look for a loss in; 0 = head
+            ("lost_row", "i4"),  # the chain before it holds nothing to send again; 0 = head
+            ("runs", "i4", (4,)),  # SACKed rows that grew last, the latest first; 0 = none
+            ("recent", "i4", (4,)),  # gaps that grew last, the latest first; 0 = none
             ("resends", "i4"),  # retransmitted segments, all told
             ("timeouts", "i4"),  # expiries of the retransmission timer, all told
             ("smalls", "u2"),  # outstanding segments shorter than a full one
@@ -173,15 +179,15 @@ ENDPOINT = np.dtype(
             ("nodelay", "u1"),  # 1: Nagle is off
             ("active", "u1"),  # 1: it has sent the SYN first
             ("scaled", "u1"),  # 1: both sides scale their windows
-            ("partial", "u1"),  # 1: this recovery has seen a partial acknowledgement
+            ("once", "u1"),  # 1: this recovery has seen a partial ACK, or made its rescue
             ("tlp_resent", "u1"),  # 1: the tail probe was a retransmission
-            ("rescued", "u1"),  # 1: this recovery has made its rescue retransmission
             ("reordered", "u1"),  # 1: reordering was seen
             ("reo_steps", "u1"),
             ("reo_left", "u1"),  # recoveries that reo_steps still lasts
             ("hystart", "u1"),  # samples of this round that showed a longer RTT
             ("pushed", "u1"),  # short or pushed segments since the last acknowledgement, up to 2
-            ("pad", "u1"),
+            ("tangled", "u1"),  # 1: retransmissions outstanding are not in stream order
+            ("widened", "u1"),  # 1: a DSACK has widened the reordering window in this round trip
         ],
     )
 )
@@ -199,7 +205,7 @@ SENT = np.dtype(
         ],
     )
 )
-"""A segment that is not acknowledged yet."""
+"""A segment that is not acknowledged yet, or SACKed ones that touch."""
 
 GAP = np.dtype(
     (
@@ -208,7 +214,7 @@ GAP = np.dtype(
             ("start", "i8"),
             ("stop", "i8"),
             ("next", "i4"),
-            ("stamp", "i4"),  # the higher, the later it has changed
+            ("pad", "i4"),
         ],
     )
 )
@@ -304,7 +310,7 @@ STACK = np.dtype(
 
 # Rows of World.count
 C_SENT_FREE, C_SENT_LEFT, C_GAP_FREE, C_GAP_LEFT, C_SEGMENT_FREE, C_SEGMENT_LEFT = 0, 1, 2, 3, 4, 5
-C_OUT, C_STAMP = 6, 7
+C_OUT = 6
 COUNTS = 8
 
 

@@ -89,7 +89,6 @@ def sample_linux(stack: Any, s: Any, rtt: Any) -> None:
         s.mdev = 2 * rtt
         s.rttvar = max(np.int64(s.mdev), stack.rto_min)
         s.mdev_max = s.rttvar
-        s.rtt_seq = s.nxt
         return
     delta = rtt - srtt_us(s)
     s.srtt = max(np.int64(s.srtt) + delta, np.int64(1))
@@ -105,10 +104,9 @@ def sample_linux(stack: Any, s: Any, rtt: Any) -> None:
     if s.mdev > s.mdev_max:
         s.mdev_max = s.mdev
         s.rttvar = max(s.rttvar, s.mdev_max)
-    if s.una > s.rtt_seq:  # once in a round trip
+    if s.una > s.rtt_seq:
         if s.mdev_max < s.rttvar:
             s.rttvar = np.int64(s.rttvar) - ((np.int64(s.rttvar) - np.int64(s.mdev_max)) >> 2)
-        s.rtt_seq = s.nxt
         s.mdev_max = stack.rto_min
 
 
@@ -134,6 +132,9 @@ def sample(stack: Any, s: Any, rtt_ns: Any) -> None:
         sample_linux(stack, s, rtt)
     else:
         sample_rfc(s, rtt)
+    if s.una > s.rtt_seq:  # once in a round trip
+        s.rtt_seq = s.nxt
+        s.widened = 0
     set_rto(stack, s)
 
 

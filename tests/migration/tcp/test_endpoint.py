@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import doctest
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -12,10 +13,16 @@ from migration.tcp import endpoint
 from migration.tcp.endpoint import Endpoint
 from migration.tcp.segment import KINDS, Segment, kind_of
 from migration.tcp.stacks import profiles
-from migration.tcp.state_kernel import ACK, FIN, PSH, RST, SYN
+from migration.tcp.state_kernel import ACK, ENDPOINT, FIN, PSH, RST, SEGMENT, SENT, SYN
 from pcaps.errors import BadInput
 
 MS, S = 1_000_000, 1_000_000_000
+
+
+def test_an_endpoint_is_small() -> None:
+    # two of them, with a segment outstanding and one under way between them, stay below 1 KiB
+    assert ENDPOINT.itemsize == 432
+    assert 2 * (ENDPOINT.itemsize + SENT.itemsize) + SEGMENT.itemsize // 2 <= 1024
 
 
 def test_the_example_of_the_module() -> None:
@@ -164,11 +171,16 @@ def check(end: Endpoint, sent: list[Segment], written: int) -> None:
     while row:
         chain.append(end._world.sent[row])
         row = int(chain[-1]["next"])
-    assert len(chain) == packets
-    for mark, name in ((2, "lost"), (4, "resent")):
+    assert sum(1 + (int(one["marks"]) >> 8) for one in chain) == packets
+    for before, after in pairwise(chain):
+        assert before["stop"] == after["start"]
+        assert not before["marks"] & after["marks"] & 1  # SACKed rows that touch are one
+    for mark, name in ((2, "lost"), (4, "resent"), (64, "smalls")):
         assert sum(bool(one["marks"] & mark) for one in chain) == end.field(name)
+    assert sum((int(one["marks"]) & 6) == 2 for one in chain) == end.field("to_resend")
     if end.field("sack_ok"):
-        assert sum(bool(one["marks"] & 1) for one in chain) == end.field("sacked")
+        sacked = [1 + (int(one["marks"]) >> 8) for one in chain if one["marks"] & 1]
+        assert sum(sacked) == end.field("sacked")
     assert end.field("sacked") + end.field("lost") <= max(packets, 0)
     assert end.field("cwnd") > 0 or end.state == "CLOSED"
     for segment in sent:
