@@ -15,6 +15,8 @@ import click
 COMMANDS = {
     "replay": ("vswitch.cli_replay:replay", "Run captures through the switch and its VM queues."),
     "explain": ("vswitch.cli_explain:explain", "Tell step by step what becomes of one frame."),
+    "bench": ("vswitch.cli_bench:bench", "Benchmark modelled hosts: what each moves."),
+    "compare": ("vswitch.cli_compare:compare", "Set two results side by side."),
     "costs": ("vswitch.cli_costs:costs", "Show what each step costs the modelled host, and why."),
     "capture": ("pcaps.cli:capture", "Look into, index, make and convert captures."),
     "nic": ("nic.cli:nic", "Single functions of the adapter: RSS, offloads."),

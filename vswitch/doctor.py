@@ -57,6 +57,7 @@ _PACKAGES = [
     ("click", True, "the command line"),
     ("rich", True, "tables and progress"),
     ("pydantic", True, "checks scenario files"),
+    ("jinja2", True, "pages of benchmarks"),
     ("zstandard", sys.version_info < (3, 14), "reads and writes .zst captures"),
     ("pandas", False, "Result.to_pandas(); pip install 'vswitch[tables]'"),
     ("pyarrow", False, "Result.to_arrow(); pip install 'vswitch[tables]'"),

@@ -4,8 +4,8 @@ Guarantees
 ----------
 * A queue has one processor; those of VM queues follow the adapter, or the team.
 * A guest receives on one virtual processor (there is no vRSS before 2012 R2), which
-  stays on one logical processor: the one that serves fewest VMs, by queues or as
-  guests, the lowest where several are alike (believed; a hypervisor may move it).
+  stays on one logical processor: the one with least to do, were all VMs alike busy,
+  the lowest where several are alike (believed; a hypervisor may move it).
 
 Left to others: time (:mod:`vswitch.timed`), and what anything costs.
 """
@@ -25,12 +25,17 @@ from nic.profiles import minimum_vectors, shared_memory_reason
 from pcaps.errors import BadInput
 from vswitch.host_profiles import HostProfile
 from vswitch.ports import Network, Port, PortKind
+from vswitch.ways import frame_cycles
 from vswitch.ways_kernel import (
     PORT_KIND_SHIFT,
     PORT_PARENT,
     PORT_SHARED,
     PORT_UPLINK,
     PORT_VM,
+    W_CHIMNEY,
+    W_PLACED,
+    W_SHARED,
+    W_SWITCHED,
 )
 
 DEFAULT_QUEUE = 0
@@ -115,21 +120,36 @@ class Host:
     @cached_property
     def guest_processors(self) -> list[int]:
         """Processor of each port's guest; 0 for ports without one."""
-        load = [0] * self.profile.processors
+        load = [0.0] * self.profile.processors
         for port in self.network.ports:
             if port.kind is PortKind.VM:
-                load[self.queue_processors[self.queue_of(port)]] += 1
-        free = [(n, processor) for processor, n in enumerate(load)]
+                load[self.queue_processors[self.queue_of(port)]] += self._work(port)[0]
+        free = [(cycles, processor) for processor, cycles in enumerate(load)]
         heapq.heapify(free)
         homes = []
         for port in self.network.ports:
             if port.kind is not PortKind.VM:
                 homes.append(0)
                 continue
-            n, processor = free[0]
-            heapq.heapreplace(free, (n + 1, processor))
+            cycles, processor = free[0]
+            heapq.heapreplace(free, (cycles + self._work(port)[1], processor))
             homes.append(processor)
         return homes
+
+    def _work(self, port: Port) -> tuple[float, float]:
+        """Cycles of parent and guest for a full segment to a VM."""
+        way = W_SWITCHED
+        if self.queue_of(port):
+            way = W_SHARED if self.copies_because(port) is None else W_PLACED
+        elif self.offloads(port):
+            way = W_CHIMNEY
+        if way not in self._cycles:
+            self._cycles[way] = frame_cycles(self.profile.costs, way, 1514, 1460)
+        return self._cycles[way]
+
+    @cached_property
+    def _cycles(self) -> dict[int, tuple[float, float]]:
+        return {}
 
     def queue_of(self, port: Port) -> int:
         """Return the VM queue of a port, 0 where it has none."""
