@@ -29,6 +29,14 @@ with_kernels = pytest.mark.skipif(
 )
 
 
+@pytest.fixture(scope="module", autouse=True)
+def few_frames_without_kernels():
+    with pytest.MonkeyPatch.context() as patch:
+        if numba.config.DISABLE_JIT:
+            patch.setattr("vswitch.bench_load.POOL_FRAMES", 400)
+        yield
+
+
 @pytest.fixture(scope="module")
 def small():
     """A result with three modes, two sizes, one and four VMs."""
@@ -139,7 +147,7 @@ def test_modelled_figures_are_the_same_for_any_number_of_threads():
     only = ["mode=r2,r2-vmq", "frame=1514,imix", "vms=4", "lps=2,4"]
     selection = Selection.parse(only, quick=True)
     selection = Selection(
-        selection.modes, selection.frames, selection.vms, selection.lps, min(SECONDS, 0.005)
+        selection.modes, selection.frames, selection.vms, selection.lps, SECONDS / 4
     )
     one, two = (run(selection, jobs=jobs)["rows"] for jobs in (1, 2))
     assert [(r["mode"], r["frame"], r["vms"], r["lps"], r["modelled"]) for r in one] == [
@@ -168,7 +176,7 @@ def test_the_frames_are_full_tcp_segments_to_all_vms_alike(name):
     payload = (load.columns.loads >> 8).tolist()
     assert payload == (frames.wirelen.astype(np.int64) - 58).tolist()
     counts = np.bincount(load.columns.seats)[1:]
-    assert counts.min() > 0.8 * counts.max()
+    assert counts.min() > 0.7 * counts.max()
 
 
 def test_native_spreads_connections_over_queues_and_has_no_vms():

@@ -51,6 +51,13 @@ class Document(HTMLParser):
 
 @pytest.fixture(scope="module")
 def rows():
+    with pytest.MonkeyPatch.context() as patch:
+        if numba.config.DISABLE_JIT:
+            patch.setattr("vswitch.bench_load.POOL_FRAMES", 200)
+        yield made()
+
+
+def made():
     seconds = 0.0002 if numba.config.DISABLE_JIT else 0.005
     frames, vms = (
         (("1514", "9014"), (4,)) if numba.config.DISABLE_JIT else (("1514", "9014"), (1, 4))
