@@ -28,6 +28,7 @@ from pcaps.frames import Frames
 from vswitch import arrivals_kernel as arrivals
 from vswitch.arrivals import Arrivals, Pace
 from vswitch.bench_load import Load, decided_load, host_of, mix_of, native_load, segments
+from vswitch.costs import CostTable
 from vswitch.host_profiles import HOSTS, HostProfile, host_profile
 from vswitch.modelled import Modelled
 from vswitch.timed import Clockwork
@@ -229,10 +230,12 @@ class Bench:
     ----------
     seconds : float
         Modelled time of a run.
+    costs : CostTable, optional
+        Instead of those of each mode, for what-if questions.
     """
 
-    def __init__(self, seconds: float = SECONDS) -> None:
-        self.seconds = seconds
+    def __init__(self, seconds: float = SECONDS, costs: CostTable | None = None) -> None:
+        self.seconds, self._costs = seconds, costs
         self._pools: dict[tuple[str, int], Frames] = {}
         self._loads: dict[tuple[str, str, int, int], Load] = {}
 
@@ -250,6 +253,8 @@ class Bench:
             mode, frame, vms, lps, modelled, measured; JSON types only.
         """
         profile = _profile(cell.mode).with_processors(cell.lps)
+        if self._costs is not None:
+            profile = replace(profile, costs=self._costs)
         load = self._load(cell, profile)
         head = {"mode": cell.mode, "frame": cell.frame, "vms": cell.vms, "lps": cell.lps}
         if not load.deliverable:

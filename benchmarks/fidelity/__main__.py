@@ -6,10 +6,10 @@ import argparse
 import sys
 from pathlib import Path
 
-from benchmarks.fidelity import blackouts, clark, hyperv, kernel, qemu
+from benchmarks.fidelity import blackouts, clark, hosts, hyperv, kernel, qemu
 from benchmarks.fidelity.facts import FACTS, ROOT
 
-SECTIONS = (qemu, clark, hyperv, blackouts)
+SECTIONS = (qemu, clark, hyperv, blackouts, hosts)
 """In the order of the page; behind them stands :mod:`benchmarks.fidelity.kernel`, which measures."""
 
 HEAD = """# Fidelity
