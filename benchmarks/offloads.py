@@ -242,7 +242,7 @@ def _coalesce(joiner: Rsc, frames: Frames, space: rsc_kernel.Joined) -> None:
     fill_columns(frames.data, frames.start, frames.caplen, columns)
     joiner._batch = rsc_kernel.plan(
         frames.data, frames.start, frames.caplen, frames.interface, frames.ts_ns, columns,
-        len(frames), 0, u64(joiner._batch), joiner._table, joiner._units,
+        len(frames), 0, np.ones(len(frames), np.bool_), u64(joiner._batch), joiner._table, joiner._units,
         np.zeros(rsc_kernel.N_REASONS, np.int64),
     )  # fmt: skip
     rsc_kernel.join(frames.data, frames.start, frames.caplen, columns, joiner._units, space)

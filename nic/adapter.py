@@ -15,11 +15,12 @@ takes a freed queue at once or at its next start is not documented: option
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from nic.filters import Filter, check_filter
+from nic.offloads import Offload, chosen_offloads
 from nic.profiles import (
     Profile,
     minimum_vectors,
@@ -92,6 +93,8 @@ class Adapter:
         ``immediate``: it takes a freed queue at once.
     base_cpu, max_cpus : int
         Queues are spread over processors ``base_cpu ..`` round robin.
+    offloads : iterable of str, optional
+        Offloads that are on (:mod:`nic.offloads`); those of the release by default.
     """
 
     def __init__(
@@ -109,6 +112,7 @@ class Adapter:
         queue_reassign: str = "on_start",
         base_cpu: int = 0,
         max_cpus: int = 4,
+        offloads: Iterable[str] | None = None,
     ) -> None:
         self.profile = profile if isinstance(profile, Profile) else profile_of(profile)
         if not 0 <= num_queues <= MAX_QUEUES:
@@ -133,6 +137,7 @@ class Adapter:
         self.mac = mac
         self.queue_reassign = queue_reassign
         self.base_cpu, self.max_cpus = base_cpu, max_cpus
+        self.offloads = chosen_offloads(self.profile.name, self.profile.title, offloads)
         self.queues = [VmQueue(number) for number in range(num_queues + 1)]
         self.queues[DEFAULT_QUEUE].state = QueueState.RUNNING
         self.queues[DEFAULT_QUEUE].processor = base_cpu
@@ -405,7 +410,7 @@ class Adapter:
         Returns
         -------
         dict
-            With keys profile, num_queues, max_filters, vectors, jumbo_packet, queues.
+            With keys profile, num_queues, max_filters, vectors, jumbo_packet, offloads, queues.
         """
         return {
             "profile": self.profile.name,
@@ -415,6 +420,7 @@ class Adapter:
             "jumbo_packet": self.jumbo_packet,
             "vectors": minimum_vectors(self.num_queues),
             "queue_reassign": self.queue_reassign,
+            "offloads": sorted(self.offloads),
             "queues": [self._describe(queue) for queue in self.queues if queue.owner],
             "waiting": [one.owner for one in self.waiting],
         }
@@ -432,5 +438,9 @@ class Adapter:
                 vlan=vlan,
                 vlan_filter=self.vlan_filter,
                 lookahead_split=self.lookahead_split,
+            ),
+            "no_chimney_because": (
+                # Rule: VMQ wins over VM chimney (read: Savill, Mastering Windows Server 2016 Hyper-V)
+                "the vNIC has a VM queue" if Offload.CHIMNEY in self.offloads else "chimney is off"
             ),
         }

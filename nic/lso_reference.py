@@ -123,3 +123,22 @@ def _piece(
     pseudo = addresses + (len(tcp) + len(payload)).to_bytes(4, "big") + (6).to_bytes(4, "big")
     tcp[16:18] = internet_checksum(bytes(pseudo + tcp) + payload).to_bytes(2, "big")
     return frame[:l3] + bytes(ip + tcp) + payload
+
+
+def cut_length(frame: bytes, mtu: int) -> int:
+    """Return the bytes on the wire of the longest piece of a frame, 0 when it is not cut.
+
+    Parameters
+    ----------
+    frame : bytes
+        The captured bytes.
+    mtu : int
+        Bytes of the IP packet that a piece may be.
+
+    Returns
+    -------
+    int
+        The first piece is the longest.
+    """
+    pieces, why = segment_frame(frame, mtu=mtu)
+    return len(pieces[0]) if why == CUT else 0

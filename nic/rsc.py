@@ -110,6 +110,9 @@ class Coalesced:
         ``uint32[n]``: segments with data that were joined, 0 for frames in no unit.
     timestamp_delta : numpy.ndarray
         ``uint32[n]``: what the timestamp option grew by within the unit.
+    unit_of : numpy.ndarray
+        ``uint32[frames in]``: place of the first frame of the unit that each frame in is
+        part of, its own when it is in none.
     """
 
     frames: Frames
@@ -117,6 +120,66 @@ class Coalesced:
     last: npt.NDArray[np.uint32]
     segments: npt.NDArray[np.uint32]
     timestamp_delta: npt.NDArray[np.uint32]
+    unit_of: npt.NDArray[np.uint32]
+
+
+class Batches:
+    """Cuts a stream of frames where a batch of the adapter ends, however it comes.
+
+    Parameters
+    ----------
+    batch_frames : int
+        Most frames that one interrupt hands up.
+    hold_ns : int
+        Most time between the first and the last frame of a batch.
+    """
+
+    def __init__(self, batch_frames: int, hold_ns: int) -> None:
+        self.batch_frames, self.hold_ns = batch_frames, hold_ns
+        self._rest: Frames | None = None
+
+    def push(self, frames: Frames) -> Iterator[Frames]:
+        """Take frames, and hand out parts of about PART_BYTES that end where a batch ends.
+
+        Parameters
+        ----------
+        frames : Frames
+            The next frames of the stream.
+
+        Yields
+        ------
+        Frames
+            In order; what may go on is kept, copied, for the next call.
+        """
+        whole = frames if self._rest is None else join_batches([self._rest, frames])
+        stop = int(k.batch_ends(whole.ts_ns, self.batch_frames, self.hold_ns))
+        yield from self._parts(whole[:stop])
+        self._rest = join_batches([whole[stop:]])
+
+    def flush(self) -> Iterator[Frames]:
+        """Hand out what is left when the stream ends.
+
+        Yields
+        ------
+        Frames
+            One part, or none.
+        """
+        rest, self._rest = self._rest, None
+        if rest is not None and len(rest):
+            yield rest
+
+    def _parts(self, frames: Frames) -> Iterator[Frames]:
+        ends = np.cumsum(frames.caplen, dtype=np.int64)
+        done = 0
+        while done < len(frames):
+            before = int(ends[done - 1]) if done else 0
+            stop = int(np.searchsorted(ends, before + PART_BYTES, side="right"))
+            stop = max(stop, done + self.batch_frames + 1)
+            if stop < len(frames):
+                ts_ns = frames.ts_ns[done:stop]
+                stop = done + int(k.batch_ends(ts_ns, self.batch_frames, self.hold_ns))
+            yield frames[done:stop]
+            done = stop
 
 
 class Rsc:
@@ -164,20 +227,24 @@ class Rsc:
         self._table = np.zeros((connections, k.S_WORDS), np.uint64)
         self._batch = u64(1)
 
-    def coalesce(self, frames: Frames) -> Coalesced:
+    def coalesce(self, frames: Frames, wanted: npt.NDArray[np.bool_] | None = None) -> Coalesced:
         """Join the segments of a batch of frames; its first frame begins a batch of the adapter.
 
         Parameters
         ----------
         frames : Frames
             Any batch.
+        wanted : numpy.ndarray, optional
+            ``bool[n]``: frames that may be joined; all by default. The others count among
+            those that one interrupt hands up.
 
         Returns
         -------
         Coalesced
             Over a buffer of its own.
         """
-        return self._run(frames, _joined(int(frames.caplen.sum(dtype=np.int64)), len(frames)))
+        space = _joined(int(frames.caplen.sum(dtype=np.int64)), len(frames))
+        return self._run(frames, space, wanted)
 
     def stream(
         self, batches: Iterable[Frames]
@@ -195,29 +262,12 @@ class Rsc:
             The second, ``int64[n]``, is the number in the capture of the first frame
             of each unit. Buffers are written again for the next part.
         """
-        rest: Frames | None = None
+        cutter = Batches(self.batch_frames, self.hold_ns)
         for batch in batches:
-            whole = batch if rest is None else join_batches([rest, batch])
-            stop = int(k.batch_ends(whole.ts_ns, self.batch_frames, self.hold_ns))
-            for part in self._parts(whole[:stop]):
+            for part in cutter.push(batch):
                 yield self._numbered(part)
-            rest = join_batches([whole[stop:]])
-        if rest is not None and len(rest):
-            yield self._numbered(rest)
-
-    def _parts(self, frames: Frames) -> Iterator[Frames]:
-        """Cut frames where a batch of the adapter ends, into parts of about PART_BYTES."""
-        ends = np.cumsum(frames.caplen, dtype=np.int64)
-        done = 0
-        while done < len(frames):
-            before = int(ends[done - 1]) if done else 0
-            stop = int(np.searchsorted(ends, before + PART_BYTES, side="right"))
-            stop = max(stop, done + self.batch_frames + 1)
-            if stop < len(frames):
-                ts_ns = frames.ts_ns[done:stop]
-                stop = done + int(k.batch_ends(ts_ns, self.batch_frames, self.hold_ns))
-            yield frames[done:stop]
-            done = stop
+        for part in cutter.flush():
+            yield self._numbered(part)
 
     def _numbered(self, frames: Frames) -> tuple[Coalesced, npt.NDArray[np.int64]]:
         size = int(frames.caplen.sum(dtype=np.int64))
@@ -227,15 +277,19 @@ class Rsc:
         done = self._run(frames, space)
         return done, frames.first_number + done.first.astype(np.int64)
 
-    def _run(self, frames: Frames, space: k.Joined) -> Coalesced:
+    def _run(
+        self, frames: Frames, space: k.Joined, wanted: npt.NDArray[np.bool_] | None = None
+    ) -> Coalesced:
         frames = frames.with_padding()
+        if wanted is None:
+            wanted = np.ones(len(frames), np.bool_)
         n, columns = len(frames), frames.headers.columns
         if len(self._units.first) < n:  # kept, since fresh pages are slow
             self._units = _units(n)
         counts = np.zeros(k.N_REASONS, np.int64)
         self._batch = k.plan(
             frames.data, frames.start, frames.caplen, frames.interface, frames.ts_ns, columns,
-            self.batch_frames, self.hold_ns, u64(self._batch), self._table, self._units, counts,
+            self.batch_frames, self.hold_ns, wanted, u64(self._batch), self._table, self._units, counts,
         )  # fmt: skip
         written = int(k.join(frames.data, frames.start, frames.caplen, columns, self._units, space))
         first, last, length = space.first[:written], space.last[:written], space.length[:written]
@@ -249,7 +303,8 @@ class Rsc:
             space.data, space.start[:written], length, wirelen, frames.ts_ns[last],
             frames.interface[last], frames.first_number,
         )  # fmt: skip
-        return Coalesced(made, first, last, segments, space.delta[:written])
+        unit_of = self._units.first[:n].copy()
+        return Coalesced(made, first, last, segments, space.delta[:written], unit_of)
 
     def _count(self, n: int, written: int, units: int, counts: npt.NDArray[np.int64]) -> None:
         self.frames += n

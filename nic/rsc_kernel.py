@@ -316,11 +316,11 @@ def note_last(data: Any, columns: Any, i: Any, row: Any, table: Any) -> None:
 @kernel
 def plan(
     data: Any, start: Any, caplen: Any, interface: Any, ts_ns: Any, columns: Any, most: Any,
-    hold_ns: Any, number: Any, table: Any, units: Any, counts: Any,
+    hold_ns: Any, wanted: Any, number: Any, table: Any, units: Any, counts: Any,
 ) -> Any:  # fmt: skip
     """Fill Units for a padded batch; the first frame begins a batch of the adapter.
 
-    most, hold_ns: as in :func:`batch_ends`; number: uint64 of that batch, higher than any
+    wanted: bool[n], frames that may be joined (the others count in their batch); most, hold_ns: as in :func:`batch_ends`; number: uint64 of that batch, higher than any
     in `table`, uint64[a power of two, S_WORDS]; counts: int64[N_REASONS], to which the
     ends of units are added. Returns the number of the next batch.
     """
@@ -340,7 +340,7 @@ def plan(
         if n - begin >= most or ts_ns[n] - ts_ns[begin] > hold_ns:
             begin = np.int64(n)
             number += u64(1)
-        if columns[C_PROTOCOL, i] != u64(TCP) or columns[C_L4, i] == u64(ABSENT):
+        if not wanted[i] or columns[C_PROTOCOL, i] != u64(TCP) or columns[C_L4, i] == u64(ABSENT):
             continue
         at = u64(start[i])
         end = at + u64(caplen[i])

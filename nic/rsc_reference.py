@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from nic.rsc import Ended
@@ -108,7 +109,12 @@ class _Open:
 
 
 def coalesce_slowly(
-    frames: Frames, *, batch_frames: int, hold_ns: int, connections: int
+    frames: Frames,
+    *,
+    batch_frames: int,
+    hold_ns: int,
+    connections: int,
+    wanted: Sequence[bool] | None = None,
 ) -> tuple[list[Unit], Counter[Ended]]:
     """Join the segments of a batch.
 
@@ -118,6 +124,8 @@ def coalesce_slowly(
         Any batch.
     batch_frames, hold_ns, connections : int
         As for :class:`nic.rsc.Rsc`.
+    wanted : sequence of bool, optional
+        Frames that may be joined; all by default.
 
     Returns
     -------
@@ -143,6 +151,9 @@ def coalesce_slowly(
             for slot in list(slots):
                 end(slot, Ended.BATCH_END)
         unit = Unit(frame.data, place, place)
+        if wanted is not None and not wanted[place]:
+            alone.append(unit)
+            continue
         segment, why = _taken_apart(frames, place)
         if segment is None:
             alone.append(unit)

@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from nic.adapter import Adapter
+from nic.offloads import chosen_offloads
 from nic.profiles import PRESETS, Profile, preset_of
 from pcaps.errors import BadInput
 
@@ -60,6 +61,11 @@ class NicSection(BaseModel):
         4, ge=1, le=64, description="Logical processors that the queues are spread over."
     )
 
+    offloads: list[str] | None = Field(
+        None,
+        description="Offloads that are on: checksum, lso, rsc (2012), chimney (r2); checksum and lso by default.",
+    )
+
     def build(self, profile: Profile, uplink_mtu: int | None) -> Adapter | None:
         """Return the adapter, None when it has no VM queues.
 
@@ -80,7 +86,10 @@ class NicSection(BaseModel):
         BadInput
             When VM queues are asked of a release that has none.
         """
+        chosen_offloads(profile.name, profile.title, self.offloads)
         if self.vmq is False or (self.vmq is None and not profile.vmq):
+            if self.offloads:
+                raise BadInput("offloads are those of an adapter with VM queues; leave vmq on")
             return None
         if not profile.vmq:
             raise BadInput(f"profile {profile.name} ({profile.title}) has no VM queues; take r2")
@@ -101,4 +110,24 @@ class NicSection(BaseModel):
             queue_reassign=self.queue_reassign,
             base_cpu=self.base_cpu,
             max_cpus=self.max_cpus,
+            offloads=self.offloads,
         )
+
+    def offloads_on(self, profile: Profile) -> frozenset[str]:
+        """Return the offloads that are on.
+
+        Parameters
+        ----------
+        profile : Profile
+            The release.
+
+        Returns
+        -------
+        frozenset of str
+            Their names; empty without an adapter, and where :meth:`build` finds a mistake.
+        """
+        try:
+            adapter = self.build(profile, None)
+        except BadInput:
+            return frozenset()
+        return frozenset() if adapter is None else frozenset(adapter.offloads)

@@ -74,8 +74,9 @@ def copy_batch(
     copy_frames(frames.data, frames.start, frames.caplen, strip, push, data, start)
     wirelen = np.maximum(frames.wirelen + shift, 0).astype(np.uint32)
     copied = Frames(
-        data, start, caplen, wirelen, frames.ts_ns, frames.interface, frames.first_number
-    )
+        data, start, caplen, wirelen, frames.ts_ns.copy(), frames.interface.copy(),
+        frames.first_number,
+    )  # fmt: skip
     return copied, data
 
 

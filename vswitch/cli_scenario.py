@@ -111,7 +111,8 @@ def check(files: tuple[str, ...], as_json: bool) -> None:
     for name in files:
         problems: list[dict[str, Any]] = []
         try:
-            load(name)
+            for note in load(name).notes():
+                click.echo(f"note: {name}: {note}", err=True)
         except ScenarioError as error:
             problems = [asdict(problem) for problem in error.problems]
             failed.append(error.what)

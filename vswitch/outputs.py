@@ -35,7 +35,9 @@ from pcaps.whole_directory import WholeDirectory
 from vswitch.verdict import DropReason
 
 if TYPE_CHECKING:
+    from pcaps.frames import Frames
     from vswitch.engine import Compiled, Decided
+    from vswitch.offloading import Substitutes
     from vswitch.results import QueueRow
 
 QUEUES_FILE, SUMMARY_FILE, SPLIT_DIRECTORY = "queues.pcapng", "summary.json", "vms"
@@ -169,6 +171,9 @@ class QueueLog:
         self._writer = writer
         self._split = split
         self._interface_of = interface_of
+        self._port_of = np.full(int(interface_of.max(initial=0)) + 1, -1, np.int64)
+        self._port_of[interface_of] = np.arange(len(interface_of))
+        self._port_of[0] = -1  # frames as they came in
         self._side = u64(list(IngressSide)[::-1].index(side))
         self._interleave = outputs_kernel.interleave
         self._left = outputs_kernel.Left
@@ -179,7 +184,9 @@ class QueueLog:
             np.zeros(_RECORDS, np.int64),
         )  # fmt: skip
 
-    def write(self, decided: Decided, frames_before: int) -> None:
+    def write(
+        self, decided: Decided, frames_before: int, substitutes: Substitutes | None = None
+    ) -> None:
         """Append one batch.
 
         Parameters
@@ -188,6 +195,8 @@ class QueueLog:
             With its columns; the ports are those that the log was made for.
         frames_before : int
             Frames of earlier captures.
+        substitutes : Substitutes, optional
+            What is written in place of some copies.
         """
         from vswitch.copies import leaving
 
@@ -199,17 +208,21 @@ class QueueLog:
         for part in leaving(decided):
             left = self._left(part.frame, part.port, part.strip, part.push)
             if len(part.frame):
-                frame = self._append(decided, left, number, u64(part.frame[-1]) + u64(1), frame)
+                stop = u64(part.frame[-1]) + u64(1)
+                frame = self._append(decided, left, number, stop, frame, substitutes)
                 if self._split is not None:
-                    self._split.write(
-                        frames, Copies(part.frame, part.port, strip=part.strip, push=part.push)
-                    )
+                    columns: dict[str, npt.NDArray[Any]] = {
+                        "frame": part.frame, "interface": part.port, "strip": part.strip,
+                        "push": part.push,
+                    }  # fmt: skip
+                    self._split.write(*_substituted(frames, columns, part.port, substitutes))
         nothing = self._left._make(column[:0] for column in left)
-        self._append(decided, nothing, number, u64(len(decided.words)), frame)
+        self._append(decided, nothing, number, u64(len(decided.words)), frame, substitutes)
 
     def _append(
-        self, decided: Decided, left: Any, number: np.uint64, stop: np.uint64, frame: np.uint64
-    ) -> np.uint64:
+        self, decided: Decided, left: Any, number: np.uint64, stop: np.uint64, frame: np.uint64,
+        substitutes: Substitutes | None,
+    ) -> np.uint64:  # fmt: skip
         """Write the frames before `stop` and all copies in `left`; return the next frame."""
         assert decided.frames is not None
         copy = u64(0)
@@ -221,9 +234,22 @@ class QueueLog:
             frame, copy, filled = u64(after), u64(done), int(n)
             if filled:
                 columns = {name: column[:filled] for name, column in self._log._asdict().items()}
-                self._writer.write(decided.frames, Copies(**columns))
+                port = self._port_of[columns["interface"]]
+                self._writer.write(*_substituted(decided.frames, columns, port, substitutes))
             if filled < _RECORDS:
                 return frame
+
+
+def _substituted(
+    frames: Frames, columns: dict[str, npt.NDArray[Any]], port: npt.NDArray[Any],
+    substitutes: Substitutes | None,
+) -> tuple[Frames, Copies]:  # fmt: skip
+    """Return a batch and the copies to write of it, substitutes in their places."""
+    if substitutes is None:
+        return frames, Copies(**columns)
+    rows, index = substitutes.apply(columns["frame"], port.astype(np.int64))
+    chosen = {name: column[rows] for name, column in columns.items()}
+    return substitutes.frames, Copies(**{**chosen, "frame": index})
 
 
 class Outputs:
@@ -291,7 +317,9 @@ class Outputs:
             self._files.enter_context(split)
         return QueueLog(writer, split, interface_of, self._side)
 
-    def write(self, decided: Decided, frames_before: int = 0) -> None:
+    def write(
+        self, decided: Decided, frames_before: int = 0, substitutes: Substitutes | None = None
+    ) -> None:
         """Append one decided batch to the capture files.
 
         Parameters
@@ -300,9 +328,11 @@ class Outputs:
             With its columns.
         frames_before : int
             Frames of earlier captures.
+        substitutes : Substitutes, optional
+            What is written in place of some copies.
         """
         with self._whole.real_names():
-            self._log.write(decided, frames_before)
+            self._log.write(decided, frames_before, substitutes)
 
     def write_summary(self, summary: dict[str, Any]) -> None:
         """Write ``summary.json``.

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
+from nic.offloads import Offload
 from pcaps.addresses import BROADCAST_KEY, is_group, key_to_mac, mac_to_key
 from pcaps.errors import BadInput
 
@@ -228,6 +229,8 @@ class Port:
         Frames that would leave untagged keep a VID 0 tag if their PCP is not 0.
     mirror : Mirror
         Which of its frames the mirror port gets too.
+    offloads : frozenset of Offload
+        What its vNIC leaves to the adapter (hyperv), as names or members.
     """
 
     name: str
@@ -241,9 +244,14 @@ class Port:
     isolated: bool = False
     keep_priority_tag: bool = False
     mirror: Mirror = Mirror.NONE
+    offloads: frozenset[Offload] = frozenset()
 
     def __post_init__(self) -> None:
         _coerce(self, kind=PortKind, mirror=Mirror)
+        try:
+            object.__setattr__(self, "offloads", frozenset(map(Offload, self.offloads)))
+        except ValueError as error:
+            raise BadInput(f"port '{self.name}': {error}; use {', '.join(Offload)}") from None
         if not self.name:
             raise BadInput("a port needs a name")
         if self.mtu is not None and not 46 <= self.mtu <= MAX_MTU:
@@ -255,6 +263,11 @@ class Port:
                 object.__setattr__(self, "mac", _key(self.mac))
             except BadInput as error:
                 raise BadInput(f"port '{self.name}': {error.what}") from None
+
+    @property
+    def sends_large(self) -> bool:
+        """Whether it may send TCP packets longer than its MTU, to be cut when they leave."""
+        return Offload.LSO in self.offloads and self.mtu is not None
 
     @property
     def address(self) -> str | None:

@@ -8,10 +8,11 @@ recorder that keeps each step.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from nic.adapter import Adapter
 from nic.drops import AdapterDrop
+from nic.lso_reference import cut_length
 from nic.reference import classify
 from pcaps.addresses import is_group, key_to_mac
 from pcaps.frames import Frame
@@ -319,10 +320,27 @@ class ReferenceSwitch:
     ) -> None:
         if owner == in_port:
             raise Drop(DropReason.SAME_PORT)
-        copy = self._copy(frame, parsed, owner, outcome, group)
+        try:
+            copy = self._copy(frame, parsed, owner, outcome, group)
+        except Drop as drop:
+            longest = 0 if drop.reason is not DropReason.OVER_MTU else self._cut(frame, in_port)
+            if not longest:
+                raise
+            copy = self._copy(replace(frame, wirelen=longest), parsed, owner, outcome, group)
+            text = f"Longer than the MTU; it is cut to frames of {longest} bytes at most."
+            record(Step("egress", text, "large send offload"))
         outcome.verdict = Verdict.UNICAST
         outcome.copies = [copy]
         record(Step("egress", self._egress_text(copy), "tag rewrite and MTU"))
+
+    def _cut(self, frame: Frame, in_port: int) -> int:
+        """Return the longest frame that the sender's adapter makes of one, 0 when it cuts none."""
+        port = self.network.ports[in_port]
+        if not port.sends_large or port.kind is PortKind.UPLINK:
+            return 0
+        assert port.mtu is not None
+        # Rule: offloading-the-segmentation-of-large-tcp-packets: segments have the sender's MTU
+        return cut_length(frame.data, port.mtu)
 
     def _flood(
         self,

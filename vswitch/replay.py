@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import shlex
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,6 +26,7 @@ from pcaps.damage import Damage
 from pcaps.errors import BadInput
 from vswitch.feed import Feed
 from vswitch.lab import Lab, lab_of
+from vswitch.offloading import Offloading, Substitutes
 from vswitch.outputs import QUEUES_FILE, SPLIT_DIRECTORY, IngressSide, Outputs
 from vswitch.results import Measured, Result
 from vswitch.run import run_capture
@@ -202,6 +203,8 @@ class Replay:
         The modelled host, where there is one.
     failed_expectations : list of str
         Sentences about expectations of the scenario that do not hold.
+    offloads : dict
+        What the adapter's offloads did, where any could do something.
     """
 
     job: Job
@@ -210,6 +213,7 @@ class Replay:
     result: Result
     in_time: TimedReplay | None = None
     failed_expectations: list[str] = field(default_factory=list)
+    offloads: dict[str, Any] = field(default_factory=dict)
 
     @property
     def mode(self) -> str:
@@ -268,6 +272,7 @@ class Replay:
             **counted,
             "mirrored": self.result.tally.mirrored,
             "local_source": self.result.tally.local_source,
+            **({"offloads": self.offloads} if self.offloads else {}),
             "first_drops": self.first_drops(),
             **({"host": self.in_time.to_dict()} if self.in_time else {}),
             "failed_expectations": list(self.failed_expectations),
@@ -324,6 +329,8 @@ def run(
         progress("preparing", 0, None)
         profile = job.host.profile if job.host else None
         lab = lab_of(feed, job.scenario, mode=job.way, queues=job.queues, host=profile)
+        for note in [] if lab.scenario is None else lab.scenario.notes():
+            tell(note)
         in_time = None
         if job.host is not None:
             in_time = _host_of(job.host, lab, tell)
@@ -379,11 +386,24 @@ def _decide(
     reports: list[CaptureReport] = []
     cpu, wall = time.process_time(), time.perf_counter()
 
+    offloading = Offloading(lab.switch.compiled)
+    offloads = offloading if offloading.needed(lab.ingress.constant(lab.switch.network)) else None
+    last: Decided | None = None
+
+    def write(parts: Iterable[tuple[Decided, Substitutes]]) -> None:
+        for part, substitutes in parts:
+            if outputs is not None:
+                outputs.write(part, sum(report.frames for report in reports), substitutes)
+
     def take(decided: Decided) -> None:
+        nonlocal last
         if in_time is not None:
             in_time.take(decided)
         tally.add(decided.compiled.network, decided.stats, decided.number - 1, len(reports))
-        if outputs is not None:
+        if offloads is not None:
+            last = decided
+            write(offloads.push(decided))
+        elif outputs is not None:
             outputs.write(decided, sum(report.frames for report in reports))
 
     def advance(n_bytes: int) -> None:
@@ -396,9 +416,11 @@ def _decide(
         if in_time is not None:
             in_time.next_capture()
         run_capture(
-            lab.switch.engine, capture, lab.ingress, take, jobs=job.jobs,
-            columns=timed or outputs is not None, loads=timed, progress=advance,
+            lab.switch.engine, capture, lab.ingress, take, jobs=job.jobs, loads=timed,
+            columns=timed or outputs is not None or offloads is not None, progress=advance,
         )  # fmt: skip
+        if offloads is not None:
+            write(offloads.flush(last))
         reports.append(CaptureReport.of(capture))
     if in_time is not None:
         in_time.finish()
@@ -406,4 +428,5 @@ def _decide(
     measured = Measured(time.process_time() - cpu, time.perf_counter() - wall)
     result = Result(lab.switch.compiled, tally, measured)
     failed = [] if lab.scenario is None else lab.scenario.check(result.summary())
-    return Replay(job, lab, reports, result, in_time, failed)
+    done = {} if offloads is None else offloads.summary()
+    return Replay(job, lab, reports, result, in_time, failed, done)

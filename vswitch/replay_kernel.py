@@ -16,7 +16,7 @@ from pcaps.index_kernel import read_record, record_time
 from pcaps.jit import kernel
 from pcaps.memory import ld16, ld64, prefetch, rare, swap16, u64
 from vswitch.copies_kernel import is_mirrored, settle
-from vswitch.decide_kernel import ADDRESS_BITS, decide
+from vswitch.decide_kernel import ADDRESS_BITS, R_OVER_MTU, decide
 from vswitch.image_kernel import (
     F_UPLINK,
     H_FDB,
@@ -33,6 +33,7 @@ from vswitch.image_kernel import (
     port_field,
 )
 from vswitch.learning_kernel import decide_learning
+from vswitch.send_kernel import decide_as_cut
 from vswitch.stats_kernel import (
     S_CAPTURED,
     S_FRAMES,
@@ -205,6 +206,8 @@ def batch_loop(mode: int) -> Any:
                 word = through_adapter(data, at, kept, length, in_port, image, filters, learned)
             else:
                 word = decide(data, at, kept, length, in_port, u64(NOT_FOUND), image, learned)
+            if mode != LEARNING and rare(word == u64(R_OVER_MTU)):
+                word = decide_as_cut(data, at, kept, in_port, image, learned)
             if rare(kind_of(word) == u64(FLOODED)):
                 word = settle(data, at, kept, length, in_port, word, image, stats)
             note_rare(data, at, kept, length, in_port, word, image, stats)
@@ -297,6 +300,8 @@ def walk_loop(mode: int, swapped: bool, columns: bool, ahead: int, loads: bool =
                 word = through_adapter(data, at, kept, length, in_port, image, filters, learned)
             else:
                 word = decide(data, at, kept, length, in_port, u64(NOT_FOUND), image, learned)
+            if mode != LEARNING and rare(word == u64(R_OVER_MTU)):
+                word = decide_as_cut(data, at, kept, in_port, image, learned)
             if rare(kind_of(word) == u64(FLOODED)):
                 word = settle(data, at, kept, length, in_port, word, image, stats)
             note_rare(data, at, kept, length, in_port, word, image, stats)

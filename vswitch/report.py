@@ -356,6 +356,30 @@ def skipped_text(capture: dict[str, Any]) -> str | None:
     return f"{capture['path']}: skipped records: {causes}"
 
 
+def offload_text(offloads: dict[str, Any]) -> str:
+    """Return what the adapter's offloads did.
+
+    Parameters
+    ----------
+    offloads : dict
+        The key of that name in the JSON object.
+
+    Returns
+    -------
+    str
+        One line; empty when they had nothing to do.
+    """
+    parts = []
+    rsc, lso, sums = (offloads.get(name, {}) for name in ("rsc", "lso", "checksum"))
+    if rsc.get("units"):
+        parts.append(f"RSC joined {rsc['joined']:,} segments to {rsc['units']:,}")
+    if lso.get("cut"):
+        parts.append(f"LSO cut {count_text(lso['cut'], 'packet')} into {lso['segments']:,} frames")
+    if sums.get("changed"):
+        parts.append(f"checksums made of {count_text(sums['changed'], 'frame')}")
+    return "offloads: " + "; ".join(parts) if parts else ""
+
+
 def _head(summary: dict[str, Any]) -> Text:
     captures = summary["captures"]
     paths = captures[0]["path"] if len(captures) == 1 else count_text(len(captures), "capture")
@@ -400,6 +424,9 @@ def _parts(summary: dict[str, Any], top: int | None, width: int) -> Iterator[Ren
         rest = rest_text(summary["queues"], top)
         if rest:
             yield Text(rest, "dim")
+        yield Text()
+    if text := offload_text(summary.get("offloads", {})):
+        yield Text(text)
         yield Text()
     if summary["first_drops"]:
         total = count_text(summary["frames"]["dropped"], "frame")

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel
 
 from nic.adapter import Adapter
+from nic.jumbo import disagreement
 from nic.profiles import Profile
 from nic.scenario import NicSection
 from pcaps.errors import BadInput
@@ -135,6 +136,18 @@ class Scenario:
         if adapter is not None:
             adapter.unwanted = self.without_queue
         return adapter
+
+    def notes(self) -> list[str]:
+        """Return what is sound but may surprise, one sentence each.
+
+        Returns
+        -------
+        list of str
+            Of the network that is replayed.
+        """
+        ports = self.network().ports
+        said = disagreement({port.name: port.mtu for port in ports if port.mtu is not None})
+        return [] if said is None else [said]
 
     def check(self, summary: dict[str, Any]) -> list[str]:
         """Return what of ``[expect]`` does not hold, one sentence each.

@@ -104,6 +104,7 @@ class ScenarioBuilder:
         self.problems: list[Problem] = []
         self.ports: dict[str, list[tuple[Port, Where]]] = {}
         self.without_queue: set[str] = set()
+        self.offloads: frozenset[str] = frozenset()
 
     def problem(self, where: Where, message: str) -> None:
         """Note a problem."""
@@ -122,6 +123,7 @@ class ScenarioBuilder:
         nic = single["nic"] if "nic" in self.raw else None
         assert nic is None or isinstance(nic, NicSection)
         profile = profile_of(head.profile)
+        self.offloads = (nic or NicSection()).offloads_on(profile)
         sections = list(self._entries("network", NetworkSection)) or [(NetworkSection(), ())]
         names = [section.name for section, _ in sections]
         unsound = [name for name in self._raw_names("network") if name not in names]
@@ -344,7 +346,19 @@ class ScenarioBuilder:
             network, where, name=name, mac=mac, vlan=setting, mtu=vm.mtu,
             spoof_guard=vm.spoofing == "deny", connected=vm.connected, isolated=vm.isolated,
             keep_priority_tag=vm.keep_priority_tag, mirror=vm.mirror,
+            offloads=self._offloads_of(vm, where),
         )  # fmt: skip
+
+    def _offloads_of(self, vm: VmSection, where: Where) -> frozenset[str]:
+        if vm.offloads is None:
+            return self.offloads
+        for name in vm.offloads:
+            if name not in self.offloads:
+                self.problem(
+                    (*where, "offloads"),
+                    unknown("offload of the adapter", name, sorted(self.offloads)),
+                )
+        return self.offloads & frozenset(vm.offloads)
 
     def _learning_ports(
         self, names: list[str], sections: dict[str, NetworkSection], profile: Profile

@@ -170,6 +170,9 @@ class VmSection(_Section):
     )
     mirror: Mirror = Field(Mirror.NONE, description="Which of its frames the mirror port gets too.")
     vmq: bool = Field(True, description="Whether it asks the adapter for a VM queue.")
+    offloads: list[str] | None = Field(
+        None, description="Which of the adapter's offloads its vNIC uses; all of them by default."
+    )
 
 
 class PortSection(_Section):

@@ -18,6 +18,7 @@ from vswitch.image_kernel import (
     F_ALWAYS_UNTAGGED,
     F_CHECK_SOURCE,
     F_LEARN_SECONDARY,
+    F_LSO,
     F_MIRROR_EGRESS,
     F_MIRROR_INGRESS,
     F_SPOOF_GUARD,
@@ -111,6 +112,7 @@ def _flags(port: Port, dialect: Dialect) -> int:
             flags |= F_CHECK_SOURCE
         if port.kind is not PortKind.UPLINK:
             flags |= F_SPOOF_GUARD if port.spoof_guard else F_LEARN_SECONDARY
+            flags |= F_LSO if port.sends_large else 0
     elif port.vlan.mode in (VlanMode.ACCESS, VlanMode.DOT1Q_TUNNEL):
         flags |= F_ALWAYS_UNTAGGED
         flags |= F_ACCESS if port.vlan.mode is VlanMode.ACCESS else 0

@@ -27,9 +27,10 @@ from tcp_frames import (
 
 import pcaps
 from nic import lso as module
+from nic import lso_kernel
 from nic.lso import Kept, Lso
 from nic.lso_kernel import CUT
-from nic.lso_reference import segment_frame
+from nic.lso_reference import cut_length, segment_frame
 from pcaps.checksums import BAD, verify_checksums
 from pcaps.classic_writer import ClassicWriter
 from pcaps.errors import BadInput
@@ -82,6 +83,16 @@ def test_parts_are_the_same_pieces(several, mss):
     finally:
         module.PART_BYTES, module.PART_FRAMES = before
     assert found == [(int(n), one) for n, one in zip(whole.origin, whole.frames, strict=True)]
+
+
+@given(frames(), st.integers(68, 300))
+def test_length_of_the_longest_piece_equals_the_plain_twin(frame, mtu):
+    batch = Frames.from_bytes([frame])
+    if len(frame) >= 14:
+        found = lso_kernel.cut_length(
+            batch.data, np.uint64(0), np.uint64(len(frame)), np.uint64(mtu)
+        )
+        assert found == cut_length(frame, mtu)
 
 
 def test_all_pieces_but_the_last_have_the_same_size():

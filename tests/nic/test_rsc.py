@@ -116,27 +116,37 @@ CHANGES = [
 ]
 
 
-def assert_like_the_twin(batch, **settings):
+def assert_like_the_twin(batch, wanted=None, **settings):
     rsc = Rsc(**settings)
-    done = rsc.coalesce(batch)
+    done = rsc.coalesce(batch, wanted)
     units, ended = coalesce_slowly(
-        batch, batch_frames=rsc.batch_frames, hold_ns=rsc.hold_ns, connections=rsc.connections
-    )
+        batch, batch_frames=rsc.batch_frames, hold_ns=rsc.hold_ns, connections=rsc.connections,
+        wanted=wanted,
+    )  # fmt: skip
     assert [one.data for one in done.frames] == [one.data for one in units]
     columns = zip(done.first, done.last, done.segments, done.timestamp_delta, strict=True)
     wanted = [(one.first, one.last, one.segments, one.timestamp_delta) for one in units]
     assert [tuple(map(int, row)) for row in columns] == wanted
     assert Counter(rsc.ended) == ended
+    for unit, first, last in zip(done.segments, done.first, done.last, strict=True):
+        members = np.flatnonzero(done.unit_of == first)
+        assert members[0] == first
+        assert members[-1] == last
+        assert unit == 0 or len(members) > 1
     assert rsc.frames == len(batch)
     assert rsc.merged == len(batch) - (len(units) - rsc.units)
 
 
-@given(conversations(), st.sampled_from([1, 2, 64]), st.sampled_from([1, 3, 64]))
-def test_units_equal_the_plain_twin(sent, connections, batch_frames):
+@given(
+    conversations(), st.sampled_from([1, 2, 64]), st.sampled_from([1, 3, 64]),
+    st.integers(0, 2**25 - 1) | st.just(2**25 - 1),
+)  # fmt: skip
+def test_units_equal_the_plain_twin(sent, connections, batch_frames, wanted):
     times = np.cumsum([gap for _, gap in sent]).tolist()
     batch = Frames.from_bytes([frame for frame, _ in sent], ts_ns=times)
     settings = {"connections": connections, "batch_frames": batch_frames, "hold_ns": 250}
-    assert_like_the_twin(batch, **settings)
+    wanted = np.array([wanted >> n & 1 == 1 for n in range(len(batch))], np.bool_)
+    assert_like_the_twin(batch, wanted, **settings)
 
 
 @given(st.lists(frames(), min_size=1, max_size=20))

@@ -20,6 +20,7 @@ import pytest
 from migration.fate import Fate
 from nic.chimney_rules import NotOffloaded, Status, UploadReason
 from nic.drops import AdapterDrop
+from nic.offloads import AVAILABLE, ON, Offload
 from nic.profiles import PRESETS, PROFILES
 from nic.rsc import Ended
 from nic.vmq import TRANSITIONS, QueueState
@@ -267,6 +268,18 @@ def test_chimney_tables_of_the_manual_are_those_of_the_code():
         ("### How an initiate ends", Status), ("### What is not offloaded", NotOffloaded)
     ):  # fmt: skip
         assert rows_of(manual, heading) == [[f"`{one}`", one.sentence] for one in kind]
+
+
+def test_offloads_by_release_of_the_manual_are_those_of_the_code():
+    rows = rows_of(ROOT / "nic" / "README.md", "## Offloads by release")
+    said = [
+        [
+            f"`{one}`",
+            *("on" if one in ON[p] else "off" if one in AVAILABLE[p] else "no" for p in PROFILES),
+        ]
+        for one in Offload
+    ]
+    assert [cells[:4] for cells in rows] == said
 
 
 def test_offload_rules_of_the_manual_are_those_of_the_code():

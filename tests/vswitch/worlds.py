@@ -104,6 +104,7 @@ def random_network(draw: random.Random) -> Network:
                 isolated=draw.random() < 0.15,
                 keep_priority_tag=draw.random() < 0.15,
                 mirror=draw.choice(list(Mirror)) if draw.random() < 0.2 else Mirror.NONE,
+                offloads=("lso",) if draw.random() < 0.5 else (),
             )
             for name, kind, mac in ports
         )
@@ -150,6 +151,8 @@ def random_frame(draw: random.Random, network: Network, in_port: int) -> tuple[b
         vids = (0, *VIDS, *VIDS, 4095, 101, 102, 201, 202, 7)
         tci = draw.choice((0, 0, 5)) << 13 | draw.randint(0, 1) << 12 | draw.choice(vids)
         tags += draw.choice(TAG_TYPES).to_bytes(2, "big") + tci.to_bytes(2, "big")
+    if draw.random() < 0.25:
+        return random_segment(draw, _address(draw, network) + source + tags)
     kind = draw.choice((0x0800, 0x0806, 0x0026, 0x05F0)).to_bytes(2, "big")
     head = _address(draw, network) + source + tags + kind
     sizes = (
@@ -178,6 +181,22 @@ def random_frame(draw: random.Random, network: Network, in_port: int) -> tuple[b
     elif draw.random() < 0.08:
         captured = draw.randint(0, 20)
     return (head + bytes(96))[:captured], wirelen
+
+
+def random_segment(draw: random.Random, l2: bytes) -> tuple[bytes, int]:
+    """Return a TCP packet, of any size and now and then one that no adapter can cut."""
+    payload = draw.choice((0, 46, 75, 100, 1448, 1460, 1461, 3000, 3000, 9000, 9000))
+    flags = draw.choice((0x10, 0x10, 0x18, 0x18, 0x11, 0x02, 0x04, 0x30))
+    tcp = bytes(12) + bytes([draw.choice((0x50, 0x80)), flags]) + bytes(6) + bytes(12 + payload)
+    if draw.random() < 0.3:
+        ip = b"\x60\0\0\0" + len(tcp).to_bytes(2, "big") + bytes([draw.choice((6, 6, 17)), 64])
+        packet = b"\x86\xdd" + ip + bytes(32) + tcp
+    else:
+        word = draw.choice((0x4000, 0x4000, 0x2000)).to_bytes(2, "big")
+        ip = b"\x45\0" + (20 + len(tcp)).to_bytes(2, "big") + b"\0\0" + word + b"\x40\x06"
+        packet = b"\x08\0" + ip + bytes(10) + tcp
+    frame = l2 + packet
+    return frame[: draw.choice((len(frame), len(frame), 60))], len(frame)
 
 
 def random_world(seed: int, frames: int = 100) -> World:
