@@ -136,18 +136,18 @@ def kernel(function: Any = None, **flags: Any) -> Any:
 
 
 class _CompileWatch(event.Listener):
-    """Adds up the wall time of outermost compilations and reports the first."""
+    """Adds up the time of outermost compilations and reports the first."""
 
     def __init__(self, on_start: Callable[[], None]) -> None:
-        self.seconds = 0.0
+        self.seconds = self.cpu_seconds = 0.0
         self._depth = 0
-        self._began = 0.0
+        self._began = self._cpu_began = 0.0
         self._on_start = on_start
         self._told = False
 
     def on_start(self, event: Any) -> None:
         if self._depth == 0:
-            self._began = time.perf_counter()
+            self._began, self._cpu_began = time.perf_counter(), time.process_time()
             if not self._told:
                 self._told = True
                 self._on_start()
@@ -157,6 +157,22 @@ class _CompileWatch(event.Listener):
         self._depth -= 1
         if self._depth == 0:
             self.seconds += time.perf_counter() - self._began
+            self.cpu_seconds += time.process_time() - self._cpu_began
+
+
+_of_process = _CompileWatch(lambda: None)
+event.register("numba:compile", _of_process)
+
+
+def compile_time() -> tuple[float, float]:
+    """Return what this process has spent compiling kernels: seconds of CPU and of wall time.
+
+    Returns
+    -------
+    tuple of float
+        To be subtracted from what is measured over a first run.
+    """
+    return _of_process.cpu_seconds, _of_process.seconds
 
 
 @contextmanager

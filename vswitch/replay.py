@@ -14,7 +14,6 @@ Left to others: what people read (:mod:`vswitch.report`) and the command line.
 from __future__ import annotations
 
 import shlex
-import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -28,7 +27,7 @@ from vswitch.feed import Feed
 from vswitch.lab import Lab, lab_of
 from vswitch.offloading import Offloading, Substitutes
 from vswitch.outputs import QUEUES_FILE, SPLIT_DIRECTORY, IngressSide, Outputs
-from vswitch.results import Measured, Result
+from vswitch.results import Result, Stopwatch
 from vswitch.run import run_capture
 from vswitch.tally import Tally
 from vswitch.verdict import DropReason
@@ -384,7 +383,7 @@ def _decide(
     """Run all captures through the switch."""
     tally, size, behind = Tally(), feed.size_bytes, 0
     reports: list[CaptureReport] = []
-    cpu, wall = time.process_time(), time.perf_counter()
+    watch = Stopwatch()
 
     offloading = Offloading(lab.switch.compiled)
     offloads = offloading if offloading.needed(lab.ingress.constant(lab.switch.network)) else None
@@ -425,8 +424,7 @@ def _decide(
     if in_time is not None:
         in_time.finish()
     tally.check()
-    measured = Measured(time.process_time() - cpu, time.perf_counter() - wall)
-    result = Result(lab.switch.compiled, tally, measured)
+    result = Result(lab.switch.compiled, tally, watch.measured())
     failed = [] if lab.scenario is None else lab.scenario.check(result.summary())
     done = {} if offloads is None else offloads.summary()
     return Replay(job, lab, reports, result, in_time, failed, done)

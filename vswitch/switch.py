@@ -7,7 +7,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -23,7 +22,7 @@ from pcaps.frames import Frame, Frames
 from vswitch.engine import Compiled, Decided, Engine
 from vswitch.ports import Network, Port, PortKind
 from vswitch.queues import give_queues
-from vswitch.results import Measured, Result
+from vswitch.results import Result, Stopwatch
 from vswitch.run import Ingress, run_capture
 from vswitch.tally import Tally
 
@@ -186,7 +185,7 @@ class Switch:
             Counters, and columns where they were kept.
         """
         tally, kept = Tally(), []
-        started, cpu = time.perf_counter(), time.process_time()
+        watch = Stopwatch()
 
         def take(decided: Decided) -> None:
             tally.add(decided.compiled.network, decided.stats, decided.number - 1)
@@ -207,8 +206,7 @@ class Switch:
             else:
                 in_ports = self._ingress(ingress).ports_of(self.network, frames)
             take(self.engine.decide(frames, in_ports))
-        measured = Measured(time.process_time() - cpu, time.perf_counter() - started)
-        return Result(self.compiled, tally, measured, kept)
+        return Result(self.compiled, tally, watch.measured(), kept)
 
     def send(
         self, frame: bytes | Frame | Any, port: str, ts_ns: int = 0
