@@ -42,7 +42,8 @@ if TYPE_CHECKING:
     from pcaps.write_kernel import CopyColumns, FrameColumns
 
 _RECORD_HEADER = 16
-_ALL_RINGS = 1 << 25
+_ALL_RINGS = 1 << 21
+"""Bytes of all rings, so that they stay in the second-level cache."""
 _LARGEST_RING, _SMALLEST_RING = 1 << 18, 1 << 14
 _MOST_MEMORY = 1 << 26
 _MOST_OPEN = 256
@@ -59,7 +60,7 @@ def ring_size(n_files: int) -> int:
     Returns
     -------
     int
-        Bytes: 256 KB, less where all rings together would exceed 32 MB; at
+        Bytes: 256 KB, less where all rings together would exceed 2 MB; at
         least 16 KB (a jumbo frame), but not more than 64 MB in all.
     """
     fair = min(max(_ALL_RINGS // n_files, _SMALLEST_RING), _LARGEST_RING)
@@ -189,7 +190,10 @@ class SplitWriter:
             cursor = int(after)
             if state == write_kernel.FULL:
                 if self._filled[file]:
-                    self._flush(int(file))
+                    # others are likely to be full soon: one call of the kernel for all of them
+                    half = self._ring_size // 2
+                    for due in {int(file), *np.flatnonzero(self._filled > half).tolist()}:
+                        self._flush(due)
                 else:
                     one = write_kernel.CopyColumns._make(
                         part[cursor : cursor + 1] for part in chosen

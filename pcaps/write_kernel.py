@@ -260,7 +260,9 @@ def put_classic_record(
     time = times[frame]
     time = max(time, 0)
     seconds = u64(time) // u64(_NS_PER_S)
-    fraction = (u64(time) - seconds * u64(_NS_PER_S)) // unit_ns
+    fraction = u64(time) - seconds * u64(_NS_PER_S)
+    if unit_ns != u64(1):  # a division by what is known is none
+        fraction //= u64(1000)
     seconds = min(seconds, u64(_LATEST_S))
     st32(out, at, seconds)
     st32(out, at + u64(4), fraction)

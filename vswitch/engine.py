@@ -43,6 +43,9 @@ BATCH_FRAMES = 65536
 SMALL_REGION_BYTES = 1 << 19
 """Captures up to this size stay in the second-level cache."""
 
+SAMPLE = 64
+"""Records looked at to choose how to prefetch."""
+
 LARGE_IMAGE_BYTES = 800_000
 """From here on (about 4000 ports) a switch and its counters leave the second-level cache."""
 
@@ -312,7 +315,7 @@ def prefetch_for(region: RecordRegion, offset: int, image: Image) -> int:
     caplen_at = struct.Struct(">8xI" if region.swapped else "<8xI").unpack_from
     data: Any = region.data
     sizes: Counter[int] = Counter()
-    for _ in range(256):
+    for _ in range(SAMPLE):
         if offset + region.header_bytes + PAD > region.end:
             break
         (caplen,) = caplen_at(data, offset)
