@@ -7,21 +7,22 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 LOCK   := requirements-test.lock
 PYTEST := $(BIN)/python -m pytest -q
-JOBS   ?= 2
+PIP    := $(BIN)/python -m pip --disable-pip-version-check --retries 5 --timeout 60
+JOBS   ?= $(shell nproc 2>/dev/null || echo 2)
 
 .PHONY: demo test lint check-jit check-bounds check-coverage mutation bench bench-tcp fidelity fuzz wheel clean
 
 $(VENV)/bin/python:
-	$(PYTHON) -m venv $(VENV)
+	@$(PYTHON) -m venv $(VENV) || { rm -f $@; echo "no virtual environment: install python3-venv"; exit 1; }
 
 $(VENV)/.runtime: $(VENV)/bin/python pyproject.toml $(LOCK)
 	@echo "== installing vswitch into $(VENV)"
-	@$(BIN)/python -m pip install -q --disable-pip-version-check -c $(LOCK) -e .
+	@$(PIP) install -q -c $(LOCK) -e .
 	@touch $@
 
 $(VENV)/.test: $(VENV)/.runtime $(LOCK)
 	@echo "== installing the test environment into $(VENV)"
-	@$(BIN)/python -m pip install -q --disable-pip-version-check -r $(LOCK)
+	@$(PIP) install -q -r $(LOCK)
 	@touch $@
 
 demo: $(VENV)/.runtime
@@ -67,7 +68,7 @@ fuzz: $(VENV)/.test
 	@$(BIN)/python tests/fuzz/fuzz_readers.py --seconds 600
 
 wheel: $(VENV)/bin/python
-	@$(BIN)/python -m pip wheel -q --no-deps -w dist .
+	@$(PIP) wheel -q --no-deps -w dist .
 
 clean:
 	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage

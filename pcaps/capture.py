@@ -337,6 +337,8 @@ def _open_file(source: str | Path | BinaryIO) -> tuple[Any, str]:
     if not isinstance(source, str | Path):
         return source, str(getattr(source, "name", "<stream>"))
     if str(source) == "-":
+        if sys.stdin is None:
+            raise BadInput("standard input is closed; name a file, or pipe a capture in")
         return sys.stdin.buffer, "-"
     path = Path(source)
     try:

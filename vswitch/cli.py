@@ -74,6 +74,10 @@ class Shell(click.Group):
             return super().invoke(ctx)
         except BrokenPipeError:
             raise ReaderGoneError from None
+        except SystemExit as stop:  # rich, too, takes broken pipes for itself and exits with 1
+            if isinstance(stop.__context__, BrokenPipeError):
+                raise ReaderGoneError from None
+            raise
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the names, in the table's order."""

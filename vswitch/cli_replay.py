@@ -131,14 +131,16 @@ def replay(
     with announce_compilation(tell), progress_bar() as progress:
         done = run(Job(**settings), tell=tell, progress=progress)
     _tell_about_captures(done)
-    if as_json:
-        click.echo(json.dumps(done.to_dict(), indent=2, ensure_ascii=False))
-    else:
-        _show(done, show_all)
-    for failure in done.failed_expectations:
-        tell(failure)
-    if done.failed_expectations:
-        raise SystemExit(1)
+    try:
+        if as_json:
+            click.echo(json.dumps(done.to_dict(), indent=2, ensure_ascii=False))
+        else:
+            _show(done, show_all)
+    finally:  # also when the reader of the report has gone away
+        for failure in done.failed_expectations:
+            tell(failure)
+        if done.failed_expectations:
+            raise SystemExit(1)
 
 
 def tell(text: str) -> None:

@@ -83,12 +83,35 @@ def test_time_that_overflows_is_no_trouble(tmp_path):
     assert json.loads(process("replay", path, "--json").stdout)["frames"]["in"] == 1
 
 
-def test_a_reader_that_goes_away_is_not_an_error():
-    command = f"{sys.executable} -m vswitch capture index {OFFICE} | head -c 100"
+@pytest.mark.parametrize(
+    "words", [f"capture index {OFFICE}", f"replay {OFFICE}", f"replay {OFFICE} --json"]
+)
+def test_a_reader_that_goes_away_is_not_an_error(words):
+    command = f"{sys.executable} -m vswitch {words} | (sleep 0.1; head -c 1)"
     done = subprocess.run(
         ["bash", "-c", f"set -o pipefail; {command}"], capture_output=True, check=False
     )
     assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_a_failed_expectation_is_told_though_the_reader_has_gone_away(tmp_path):
+    lab = tmp_path / "lab.toml"
+    lab.write_text("[expect]\nno_drops = true\n")
+    command = f"{sys.executable} -m vswitch replay {OFFICE} -s {lab} | head -c 0"
+    done = subprocess.run(
+        ["bash", "-c", f"set -o pipefail; {command}"], capture_output=True, check=False
+    )
+    assert done.returncode == 1
+    assert b"dropped" in done.stderr
+    assert b"Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("words", ["capture info -", "capture convert - -", "sessions -"])
+def test_a_closed_standard_input_is_one_sentence(words):
+    done = subprocess.run(
+        ["bash", "-c", f"{sys.executable} -m vswitch {words} <&-"], capture_output=True, check=False
+    )
+    assert "standard input is closed" in one_sentence(done)
 
 
 def test_a_directory_that_may_not_be_written_is_one_sentence(tmp_path):
