@@ -52,18 +52,18 @@ def plan(compare: str | None, show_all: bool, as_json: bool, **words: Any) -> No
     are compared. Link rates in bits are line rates; in bytes they are what gets
     through.
     """
-    from pcaps.jit import announce_compilation
+    from pcaps.jit import announce_compilation, work_time
 
     settings = settings_of(words)
     kinds = _kinds(compare) if compare is not None else [settings.kind]
     if settings.postcopy_at_ns is not None and "postcopy" not in kinds:
         raise BadInput("--postcopy-after is of --kind postcopy; add that, or leave it out")
     with announce_compilation(_tell):
-        began = time.process_time()
+        began = work_time()[0]
         watch = _Watch()
         moves = [settings.plan(kind, watch.tell) for kind in kinds]
         prediction = settings.predict()
-        taken = time.process_time() - began
+        taken = work_time()[0] - began
     if as_json:
         several = [move.to_dict() for move in moves]
         answer = {

@@ -7,7 +7,6 @@ when it began, give the margins.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address
@@ -34,6 +33,7 @@ from migration.scenes import (
 from migration.simulation import Headers, Simulation
 from migration.verdict import Outcome, Verdict, outcomes
 from nic.adapter import Adapter
+from pcaps.jit import work_time
 from vswitch.ports import Network, Port
 
 
@@ -257,7 +257,7 @@ def run_through(
     Replay
         Verdicts and all that was counted.
     """
-    began = time.process_time()
+    began = work_time()[0]
     tell = progress or (lambda _what, _share: None)
     source, target = stage.hosts()
     headers = Headers(connections, source)
@@ -295,7 +295,7 @@ def run_through(
         faithful = make([opening(still, away)], None)
         faithful.run(horizon)
 
-    run_began = time.process_time()
+    run_began = work_time()[0]
     run = make(scenes, on_log)
     first = min(suspend_ns, horizon)
     run.run(suspend_ns, progress=lambda now: tell("until the blackout", now / max(first, 1)))
@@ -307,7 +307,7 @@ def run_through(
         run.run(horizon, until_settled=True, progress=watch)
     else:
         run.run(horizon, progress=watch)
-    run_cpu = time.process_time() - run_began
+    run_cpu = work_time()[0] - run_began
 
     light_ns = _light(run, resume_ns, outage)
     found: list[int | None] = [None] * len(connections)
@@ -338,11 +338,11 @@ def run_through(
         begin_ns=begin_ns,
         blackout_ns=suspend_ns,
         light_ns=light_ns,
-        outcomes=outcomes(run, suspend_ns, found, faithful),
+        outcomes=outcomes(run, (suspend_ns, light_ns), found, faithful),
         simulation=run,
         hosts=(source, target),
         scenes=scenes,
-        cpu_s=time.process_time() - began,
+        cpu_s=work_time()[0] - began,
         run_cpu_s=run_cpu,
         events=run.events,
         segments=run.balance()["sent"],

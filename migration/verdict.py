@@ -17,6 +17,8 @@ import numpy.typing as npt
 from migration.path_kernel import N_ENDED, N_FAST, N_TAIL_PROBE, N_TIMEOUT, NOTE
 from migration.tcp.state_kernel import (
     ABORTED,
+    ALIVE,
+    CLOSED,
     DONE,
     KEEPALIVE_SPENT,
     REFUSED,
@@ -205,7 +207,7 @@ def is_over(ends: npt.NDArray[np.void]) -> npt.NDArray[np.bool_]:
 
 def outcomes(
     simulation: Simulation,
-    blackout_ns: int,
+    dark_ns: tuple[int, int],
     margins_ns: Sequence[int | None],
     faithful: Simulation | None,
 ) -> list[Outcome]:
@@ -215,8 +217,8 @@ def outcomes(
     ----------
     simulation : Simulation
         After its run.
-    blackout_ns : int
-        World time at which the blackout began.
+    dark_ns : tuple of int
+        World times at which the blackout began, and at which frames found the VM again.
     margins_ns : sequence of int or None
         See :attr:`Outcome.margin_ns`.
     faithful : Simulation, optional
@@ -231,7 +233,7 @@ def outcomes(
     ends = simulation.world.endpoints
     before = simulation.at_blackout
     notes = np.concatenate([*simulation.notes, np.zeros(0, NOTE)])
-    judge = _Judge(connections, ends, before, notes, blackout_ns, simulation.path.attach)
+    judge = _Judge(connections, ends, before, notes, dark_ns, simulation.path.attach)
     plain = None if faithful is None else faithful.world.endpoints
     return [judge.outcome(c, margins_ns[c], plain) for c in range(len(connections))]
 
@@ -245,11 +247,12 @@ class _Judge:
         ends: npt.NDArray[np.void],
         before: npt.NDArray[np.void] | None,
         notes: npt.NDArray[np.void],
-        blackout_ns: int,
+        dark_ns: tuple[int, int],
         attach: npt.NDArray[np.void],
     ) -> None:
         self.connections, self.ends, self.attach = connections, ends, attach
-        self.before, self.blackout_ns = before, blackout_ns
+        self.before = before
+        self.blackout_ns, self.light_ns = dark_ns
         order = np.argsort(notes["endpoint"], kind="stable")
         self.notes = notes[order]
         self.first = np.searchsorted(self.notes["endpoint"], np.arange(len(ends) + 1))
@@ -341,8 +344,12 @@ class _Judge:
         stall = int(self.attach[2 * c]["stall"])
         vm = 2 * c + int(self.connections.vm_side[c])
         times = self.resent(vm ^ 1)
-        if stall <= 0:
-            return "nothing was under way in the blackout"
+        if stall <= 0 or int(self.attach[2 * c]["stall_from"]) >= self.light_ns:
+            return (
+                "it began after the blackout"
+                if self._is_yet_to_begin(c)
+                else "nothing was under way in the blackout"
+            )
         if not times:
             return f"progress came back {stall / 1e9:.3f} s after it had stopped, without a retransmission"
         return (
@@ -350,6 +357,12 @@ class _Judge:
             if self.attach[2 * c]["settled"]
             else "it is still waiting at the end of the run"
         )
+
+    def _is_yet_to_begin(self, c: int) -> bool:
+        if self.before is None:
+            return False
+        client = self.before[2 * c]
+        return int(client["state"]) == CLOSED and int(client["end"]) == ALIVE
 
     def _name(self, end: int) -> str:
         x = end % 2

@@ -175,6 +175,18 @@ def compile_time() -> tuple[float, float]:
     return _of_process.cpu_seconds, _of_process.seconds
 
 
+def work_time() -> tuple[float, float]:
+    """Return two clocks that stand still while this process compiles kernels.
+
+    Returns
+    -------
+    tuple of float
+        Seconds of CPU of the process, and of wall time since some moment.
+    """
+    cpu_s, wall_s = compile_time()
+    return time.process_time() - cpu_s, time.perf_counter() - wall_s
+
+
 @contextmanager
 def announce_compilation(say: Callable[[str], None]) -> Iterator[None]:
     """Tell by `say` when kernels are compiled inside the block, and for how long.
@@ -186,7 +198,10 @@ def announce_compilation(say: Callable[[str], None]) -> Iterator[None]:
         said when every kernel comes from the cache.
     """
     watch = _CompileWatch(
-        lambda: say("compiling kernels for this processor (first run only, usually 10 to 40 s) ...")
+        lambda: say(
+            "compiling kernels for this processor "
+            "(first run only: 10 to 40 s for a replay, 1 to 2 minutes for a move) ..."
+        )
     )
     with event.install_listener("numba:compile", watch):
         yield

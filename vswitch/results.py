@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pcaps.frames import Frames
-from pcaps.jit import compile_time
+from pcaps.jit import work_time
 from vswitch.engine import Compiled, Decided
 from vswitch.ports import Network, Port, PortKind
 from vswitch.tally import Tally
@@ -47,12 +46,7 @@ class Stopwatch:
     """Measures a run from its making on, without what compiling its kernels took."""
 
     def __init__(self) -> None:
-        self._began = self._now()
-
-    @staticmethod
-    def _now() -> tuple[float, float]:
-        cpu_s, wall_s = compile_time()
-        return time.process_time() - cpu_s, time.perf_counter() - wall_s
+        self._began = work_time()
 
     def measured(self) -> Measured:
         """Return what the run has cost so far.
@@ -62,7 +56,7 @@ class Stopwatch:
         Measured
             Never negative.
         """
-        cpu_s, wall_s = self._now()
+        cpu_s, wall_s = work_time()
         return Measured(max(0.0, cpu_s - self._began[0]), max(0.0, wall_s - self._began[1]))
 
 
