@@ -30,6 +30,9 @@ from migration.run import (
 from migration.sessions import Session, Sessions, find_sessions
 from migration.settings import Settings, read_settings
 from migration.tcp.stacks import Stack, stack
+from migration.uploads import ChimneySettings
+from nic.chimney_settings import Capacity
+from nic.offloads import Offload
 from pcaps.addresses import key_to_mac
 from pcaps.errors import BadInput
 from vswitch.ports import Port, PortKind
@@ -41,6 +44,7 @@ if TYPE_CHECKING:
 
 SYNTHETIC_AT_NS = 5_000_000_000
 SYNTHETIC_RTT_NS = 200_000
+_CHIMNEY = Capacity().tcp_entries
 _GUESSES = ("linux", "windows-2008r2", "rfc")
 
 Tell = Callable[[str, float], None]
@@ -391,11 +395,23 @@ def carry_out(
         hold=settings.hold,
         announced=Announced(move.announce, settings.lost_announcements),
         share_bps=_share_of_link(settings) if settings.share_link else None,
+        chimney=_chimney(settings, prepared.stage),
         seed=seed,
         margins=margins,
         after_ns=settings.after,
         on_log=on_log,
         progress=progress,
+    )
+
+
+def _chimney(settings: Settings, stage: Stage) -> ChimneySettings | None:
+    """Return the chimney of the hosts' adapters, None where it is off."""
+    entries = settings.chimney
+    if entries is None:
+        adapter = stage.source_adapter()
+        entries = _CHIMNEY if adapter is not None and Offload.CHIMNEY in adapter.offloads else 0
+    return (
+        ChimneySettings(entries, settings.upload_time, settings.upload_window) if entries else None
     )
 
 

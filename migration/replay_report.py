@@ -25,6 +25,7 @@ from migration.replay_tables import (
     verdict_bar,
     verdict_legend,
 )
+from nic.chimney_rules import NotOffloaded
 from vswitch.report import count_text, size_text
 from vswitch.verdict import DropReason
 
@@ -86,6 +87,45 @@ def meaning(found: dict[str, Any]) -> str:
         longest = found["move"]["blackout_s"] + margin
         said += f" All would live through a blackout of {seconds_text(max(longest, 0.0))}."
     return said
+
+
+def chimney_lines(found: dict[str, Any]) -> Iterator[str]:
+    """Yield what became of offloaded connections, a sentence each; nothing where chimney is off.
+
+    Parameters
+    ----------
+    found : dict
+        The JSON object.
+
+    Yields
+    ------
+    str
+        Who came back, who was late, who had never gone and why, and what follows.
+    """
+    chimney = found["chimney"]
+    if chimney is None:
+        return
+    n, late = chimney["uploaded"], chimney["late"]
+    said = f"source: {count_text(n, 'connection')} uploaded from the adapter"
+    if n > late:
+        said += " before the VM was suspended"
+    if late:
+        ids = ", ".join(str(one["id"]) for one in chimney["connections"] if one["late"])
+        said += (
+            f"; {late:,} of them late, {seconds_text(chimney['late_s'])} of the blackout: "
+            f"{textwrap.shorten(ids, 60, placeholder=' ...')}"
+        )
+    if n:
+        yield said
+    for reason, count in chimney["not_offloaded"].items():
+        sentence = NotOffloaded(reason).sentence
+        yield f"source: {count_text(count, 'open connection')} not offloaded: {sentence}"
+    again = chimney["again"]
+    yield (
+        "target: its adapter may offload the VM's connections again"
+        if again is None
+        else f"target: nothing is offloaded there: {NotOffloaded(again).sentence}"
+    )
 
 
 def next_steps(found: dict[str, Any], command: str) -> list[tuple[str, str]]:
@@ -196,6 +236,8 @@ def _parts(
     yield from _frames(found)
     for change in found["queues"]:
         yield Text(f"{change['host']}: {change['what']}", "dim")
+    for line in chimney_lines(found):
+        yield Text(textwrap.fill(line, width), "dim")
     if found["queues"]:
         yield Text()
     yield Text(textwrap.fill(meaning(found), width))

@@ -30,7 +30,7 @@ def to_dict(replay: Replay) -> dict[str, Any]:
     Returns
     -------
     dict
-        schema, vm, move, blackout, connections, summary, frames, queues, measured.
+        schema, vm, move, blackout, connections, summary, frames, queues, chimney (null where it is off), measured.
     """
     connections = replay.simulation.connections
     mac = int(connections.mac[int(connections.vm_side[0])])
@@ -44,6 +44,7 @@ def to_dict(replay: Replay) -> dict[str, Any]:
         "summary": replay.summary(),
         "frames": frames_of(replay),
         "queues": queues_of(replay),
+        "chimney": None if replay.uploads is None else replay.uploads.to_dict(),
         "measured": {
             "cpu_s": replay.cpu_s,
             "run_cpu_s": run_s,

@@ -31,6 +31,7 @@ from migration.scenes import (
     sharing,
 )
 from migration.simulation import Headers, Simulation
+from migration.uploads import ChimneySettings, Uploads, upload_all, why_not
 from migration.verdict import Outcome, Verdict, outcomes
 from nic.adapter import Adapter
 from pcaps.jit import work_time
@@ -158,6 +159,8 @@ class Replay:
         CPU time of the runs, planning included.
     events, segments, decisions : int
         Of the run with the move.
+    uploads : Uploads, optional
+        Connections that came back from the source's adapter; None where chimney is off.
     """
 
     move: Move
@@ -173,6 +176,7 @@ class Replay:
     run_cpu_s: float
     events: int
     segments: int
+    uploads: Uploads | None = None
 
     @property
     def decisions(self) -> int:
@@ -212,6 +216,7 @@ def run_through(
     hold: bool = False,
     announced: Announced = Announced(),
     share_bps: float | None = None,
+    chimney: ChimneySettings | None = None,
     seed: int = 0,
     margins: bool | None = None,
     after_ns: int = AFTER_NS,
@@ -240,6 +245,8 @@ def run_through(
     share_bps : float, optional
         What the move leaves the VM's traffic of the hosts' links while it copies;
         None: it has a link of its own.
+    chimney : ChimneySettings, optional
+        TCP chimney on both hosts; late uploads make the blackout longer.
     seed : int
         Of random losses.
     margins : bool, optional
@@ -261,6 +268,16 @@ def run_through(
     tell = progress or (lambda _what, _share: None)
     source, target = stage.hosts()
     headers = Headers(connections, source)
+
+    def make(scenes: list[Scene], on_log: Any) -> Simulation:
+        return Simulation(connections, scenes, stage.path, headers, seed=seed, on_log=on_log)
+
+    uploads = None
+    if chimney is not None and move.completed and not outage:
+        scout = make([opening(source, target)], None)
+        scout.run(begin_ns + move.suspend_ns)
+        uploads = upload_all(scout, source, chimney)
+        move = uploads.prolong(move)
     suspend_ns = begin_ns + move.suspend_ns
     resume_ns = begin_ns + move.resume_ns
     if outage:
@@ -281,9 +298,6 @@ def run_through(
         scenes = scenes[:1]
     if share_bps is not None:
         scenes = sharing(scenes, begin_ns, suspend_ns, share_bps)
-
-    def make(scenes: list[Scene], on_log: Any) -> Simulation:
-        return Simulation(connections, scenes, stage.path, headers, seed=seed, on_log=on_log)
 
     horizon = _horizon(connections, resume_ns)
     endless = bool((connections.size < 0).any())
@@ -346,6 +360,7 @@ def run_through(
         run_cpu_s=run_cpu,
         events=run.events,
         segments=run.balance()["sent"],
+        uploads=None if uploads is None else replace(uploads, again=why_not(target)),
     )
 
 

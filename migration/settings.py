@@ -134,6 +134,12 @@ SETTINGS: dict[str, Setting] = {
                 "VM queues of the source's adapter; 16, or the scenario's, by default."),
         Setting("target_queues", "move", _whole(0, 4096), None, _N,
                 "VM queues that are free on the target's adapter; as many as the source has, by default."),
+        Setting("chimney", "move", _whole(0, 1 << 16), None, _N,
+                "Connections that each host's adapter can run by TCP chimney; 0, or 1024 where the scenario's adapter has the offload, by default. A VM with a queue has none: give --queues 0 too."),
+        Setting("upload_time", "move", parse_duration_ns, "50us", _TIME,
+                "Time to bring an offloaded connection back before the VM is suspended."),
+        Setting("upload_window", "move", parse_duration_ns, "20ms", _TIME,
+                "Time before the suspension in which connections are brought back; the others are late, and the blackout is longer."),
         # the path
         Setting("client_link", "path", _link, None, _RATE,
                 "Rate of the link between clients and physical switch; as the hosts' by default."),
@@ -198,6 +204,9 @@ class Settings:
     share_link: bool
     queues: int | None
     target_queues: int | None
+    chimney: int | None
+    upload_time: int
+    upload_window: int
     client_link: Rate | None
     queue: int
     rtt: int | None

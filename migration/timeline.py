@@ -51,7 +51,7 @@ def timeline_of(replay: Replay) -> dict[str, Any]:
     Returns
     -------
     dict
-        schema, epoch_s, move, blackout, scenes, queues, announcements, connections.
+        schema, epoch_s, move, blackout, scenes, queues, uploads, announcements, connections.
     """
     connections = replay.simulation.connections
     move, begin_ns = replay.move, replay.begin_ns
@@ -87,6 +87,7 @@ def timeline_of(replay: Replay) -> dict[str, Any]:
             if scene.at_ns > _BEGINNING_NS
         ],
         "queues": queues_of(replay),
+        "uploads": _uploads(replay),
         "announcements": [
             {"at_s": one.at_ns / 1e9, "what": one.comment, "bytes": len(one.data)}
             for one in announcements_of(replay)
@@ -94,6 +95,16 @@ def timeline_of(replay: Replay) -> dict[str, Any]:
         ],
         "connections": _connections(replay),
     }
+
+
+def _uploads(replay: Replay) -> list[dict[str, Any]]:
+    """Return when each connection came back from the source's adapter."""
+    if replay.uploads is None:
+        return []
+    return [
+        {"at_s": (replay.blackout_ns + one.at_ns) / 1e9, "id": one.number, "late": one.late}
+        for one in replay.uploads.uploads
+    ]
 
 
 def _connections(replay: Replay) -> list[dict[str, Any]]:
