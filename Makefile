@@ -54,6 +54,7 @@ check-coverage: $(VENV)/.test
 bench: $(VENV)/.test
 	@$(BIN)/python benchmarks/fastpath.py
 	@$(BIN)/python benchmarks/offloads.py
+	@$(BIN)/python benchmarks/hosts.py
 
 bench-tcp: $(VENV)/.test
 	@$(BIN)/python benchmarks/tcp.py

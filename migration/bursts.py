@@ -52,22 +52,21 @@ def run_bursts(
             return
         tested = True
         # Rule: QEMU ram_save_pending: below the threshold the log is read, to be exact
-        if guest.pending * PAGE < sender.record.threshold_bytes:
+        if guest.pending * PAGE < sender.threshold_bytes:
             fresh = copied.sync()
-            if auto_converge and throttle.at_sync(
-                sender.now_ns, fresh * PAGE, float(sender.record.sent_bytes)
-            ):
+            if auto_converge and throttle.at_sync(sender.now_ns, fresh * PAGE, sender.sent[2]):
                 guest.throttle(sender.now_ns, 1.0 - throttle.throttle)
                 copied.throttle = throttle.throttle
         # Rule: QEMU migration_iteration_run: nothing left, or small enough: complete
-        if guest.pending == 0 or guest.pending * PAGE < sender.record.threshold_bytes:
+        pending = guest.pending
+        if pending == 0 or pending * PAGE < sender.threshold_bytes:
             copied.ending = Ending.SMALL
             return
         if postcopy_after_pass:
             copied.ending = Ending.POSTCOPY
             return
-        if guest.pending < least * (1 - STUCK_GAIN):
-            least, stale = float(guest.pending), 0
+        if pending < least * (1 - STUCK_GAIN):
+            least, stale = float(pending), 0
         elif sender.now_ns >= steady_from_ns:
             stale += 1
         if auto_converge and throttle.throttle < MOST:

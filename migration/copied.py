@@ -75,33 +75,31 @@ class Copied:
         self._open(self.sender.now_ns)
 
     def _open(self, now_ns: float) -> None:
-        s = self.sender.record
         self._start_ns = now_ns
-        self._sent = (int(s.sent_pages), int(s.sent_zeros), float(s.sent_bytes))
+        self._sent = self.sender.sent
 
     @property
     def sent_pages(self) -> int:
         """Pages sent in this pass."""
-        return int(self.sender.record.sent_pages) - self._sent[0]
+        return self.sender.sent[0] - self._sent[0]
 
     def close(self, fresh: int, end_ns: float | None = None) -> None:
         """End a pass at a sync that found `fresh` pages, or the last one at `end_ns`.
 
         A pass in which nothing was sent is none, but the last one is always there.
         """
-        s = self.sender.record
         now_ns = self.sender.now_ns if end_ns is None else end_ns
-        pages, zeros, n_bytes = self._sent
+        began, sent = self._sent, self.sender.sent
         start = round(self._start_ns)
-        if s.sent_pages > pages or end_ns is not None:
+        if sent[0] > began[0] or end_ns is not None:
             self.passes.append(
                 Pass(
                     start_ns=start,
                     duration_ns=round(now_ns) - start,
-                    pages_sent=int(s.sent_pages) - pages,
+                    pages_sent=sent[0] - began[0],
                     pages_dirtied=fresh,
-                    zero_pages=int(s.sent_zeros) - zeros,
-                    bytes_sent=round(float(s.sent_bytes) - n_bytes),
+                    zero_pages=sent[1] - began[1],
+                    bytes_sent=round(sent[2] - began[2]),
                     throttle=self.throttle,
                 )
             )

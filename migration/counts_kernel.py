@@ -238,6 +238,20 @@ def _send(c: Any, s: Any, link_start: Any, link_rate: Any, n: float, skip: bool)
     s.sent_zeros += np.int64(zeros + 0.5)
 
 
+@kernel(forceinline=True, _nrt=False)
+def _until_a_look(s: Any, link_start: Any, link_rate: Any, began: float) -> float:
+    """Pages that surely go out before the burst is over, in whole chunks, or else one chunk."""
+    end, step = began + s.burst_ns, s.step
+    while step + 1 < link_start.size and s.now_ns >= link_start[step + 1]:
+        step += 1
+    if step + 1 < link_start.size:
+        end = min(end, link_start[step + 1])
+    rate = link_rate[step]
+    room = (end - max(s.wire_free_ns, s.now_ns)) * rate + s.socket_bytes
+    chunks = max(np.floor(room / s.page_bytes / LOOK_EVERY), 1.0)
+    return float(chunks * LOOK_EVERY)
+
+
 @kernel
 def push_counts(c: Any, sender: Any, link_start: Any, link_rate: Any, tested: bool) -> int:
     """As :func:`migration.memory_kernel.push`, in chunks instead of pages."""
@@ -256,7 +270,7 @@ def push_counts(c: Any, sender: Any, link_start: Any, link_rate: Any, tested: bo
             if not first and s.now_ns - began > s.burst_ns:
                 break
             left = (s.quota_bytes - s.window_bytes) / s.page_bytes
-            n = min(pending, np.float64(LOOK_EVERY), np.ceil(left + 1e-9))
+            n = min(pending, _until_a_look(s, link_start, link_rate, began), np.ceil(left + 1e-9))
             _send(c, s, link_start, link_rate, n, False)
             pending -= n
             first = False
