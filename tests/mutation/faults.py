@@ -524,7 +524,7 @@ FAULTS = (
     Fault(
         "QEMU reads the log when the rest seems small, and looks again",
         "migration/bursts.py",
-        "if guest.pending == 0 or guest.pending * PAGE < sender.record.threshold_bytes:",
+        "if pending == 0 or pending * PAGE < sender.threshold_bytes:",
         "if True:",
         POLICIES,
     ),
