@@ -176,6 +176,12 @@ def test_cap_binds_precopy_but_not_the_last_copy() -> None:
     first, last = capped.passes[0], capped.passes[-1]
     assert first.bytes_sent / first.duration_ns * 1e9 == pytest.approx(5e6, rel=0.1)
     assert last.bytes_sent / last.duration_ns * 1e9 > 20e6
+    # a policy of rounds has the cap on its link, which is lifted then
+    capped = plan(policy="hyperv-r2", pass_cap=2, cap_bytes_per_s=5e6)
+    first, last = capped.passes[0], capped.passes[-1]
+    assert first.bytes_sent / first.duration_ns * 1e9 == pytest.approx(5e6, rel=0.1)
+    assert last.pages_sent == 1024
+    assert last.bytes_sent / last.duration_ns * 1e9 > 40e6
 
 
 def test_link_binds_both() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import numpy as np
+import pytest
 from click.testing import CliRunner
 
 import migration
@@ -18,6 +19,7 @@ from nic.tcp_states import TcpState
 from pcaps import samples
 from vswitch.cli import vswitch
 
+pytestmark = pytest.mark.compiled
 QUICK = {"memory": "1MiB", "at": "200ms", "after": "300ms", "announce": "rarp5"}
 
 
