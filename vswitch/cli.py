@@ -31,6 +31,10 @@ COMMANDS = {
         "Replay TCP sessions through a live move; say which survive.",
     ),
     "tcp": ("migration.cli_tcp:tcp", "Run TCP conversations; list TCP stacks and their constants."),
+    "cluster": (
+        "migration.cluster.cli:cluster",
+        "Validate a failover cluster, run it for a day, break its moves.",
+    ),
     "scenario": ("vswitch.cli_scenario:scenario", "Check, begin and show scenario files."),
     "doctor": ("vswitch.doctor:doctor", "Tell what this machine offers, and what is missing."),
 }

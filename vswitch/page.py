@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Iterator
-from importlib import resources
 from typing import Any
 
-from vswitch import __version__
 from vswitch.bench_rows import Row, Rows, gbps, story
-from vswitch.charts import STYLE, Bar, Series, lines, patterns, processors, ranges, stacked
+from vswitch.charts import Bar, Series, lines, processors, ranges, stacked
 from vswitch.costs import FITS
+from vswitch.html import render
 from vswitch.published import held_against
 
 _TRAFFIC = (
@@ -317,19 +316,15 @@ def page(rows: Rows) -> str:
     str
         One HTML document that asks for nothing else.
     """
-    from jinja2 import Environment
     from markupsafe import Markup
 
     report = _Report(rows)
     vms_text = f"{_vms_text(report.vms)}, {report.lps} processors, {_frame_text(report.frame)}"
-    text = resources.files("vswitch").joinpath("templates", "bench.html").read_text("utf-8")
-    environment = Environment(autoescape=True, trim_blocks=True)
     numeric = [kind for _, kind in COLUMNS]
-    return environment.from_string(text).render(
-        version=f"vswitch {__version__}",
+    return render(
+        "vswitch",
+        "bench.html",
         seconds=rows.result["seconds"],
-        chart_style=Markup(STYLE),
-        patterns=Markup(patterns()),
         story=story(rows),
         traffic=_TRAFFIC,
         throughput=[Markup(chart) for chart in report.throughput()],

@@ -53,6 +53,8 @@ class Scenario:
         What must hold.
     mounted : mapping of str to BaseModel
         Sections of packages that use this one, where the file has them.
+    lines : dict
+        Where each key stands, as from :func:`vswitch.toml_lines.line_numbers`.
     """
 
     name: str
@@ -63,6 +65,7 @@ class Scenario:
     replay: ReplaySection = field(default_factory=ReplaySection)
     expect: ExpectSection = field(default_factory=ExpectSection)
     mounted: Mapping[str, BaseModel] = field(default_factory=dict)
+    lines: dict[tuple[str | int, ...], int] = field(default_factory=dict, repr=False)
 
     def network(self, name: str | None = None) -> Network:
         """Return one network.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import re
 from collections.abc import Iterator
 from dataclasses import replace
@@ -17,6 +16,7 @@ from pcaps.addresses import key_to_mac
 from pcaps.errors import BadInput
 from vswitch.expect import parse_bound
 from vswitch.macpool import MacPool
+from vswitch.mounted_sections import MOUNTED, Checked, mounted
 from vswitch.ports import (
     Dialect,
     Mirror,
@@ -58,21 +58,6 @@ REPEATED: dict[str, type[BaseModel]] = {
     "port": PortSection,
     "static": StaticSection,
 }
-
-MOUNTED = {
-    "move": "migration.scenario:MoveSection",
-    "path": "migration.scenario:PathSection",
-    "traffic": "migration.scenario:TrafficSection",
-}
-"""Sections of packages that use this one: where their models are, imported when a file has them."""
-
-
-def mounted(name: str) -> type[BaseModel]:
-    """Return the model of a section of :data:`MOUNTED`."""
-    module, _, attribute = MOUNTED[name].partition(":")
-    model: type[BaseModel] = getattr(importlib.import_module(module), attribute)
-    return model
-
 
 KEYS_OF_MODES = {
     "allowed": ("trunk",),
@@ -118,6 +103,8 @@ class ScenarioBuilder:
                 self.problem((key,), unknown("section", key, known))
         single = {key: self._section(key, model) for key, model in SINGLE.items()}
         others = {key: self._section(key, mounted(key)) for key in MOUNTED if key in self.raw}
+        for key, section in others.items():
+            self._together(key, section)
         head, host = _as(ScenarioSection, single), _as(HostSection, single)
         replay, expect = _as(ReplaySection, single), _as(ExpectSection, single)
         nic = single["nic"] if "nic" in self.raw else None
@@ -151,8 +138,9 @@ class ScenarioBuilder:
         made = tuple(network for network in networks if network is not None)
         title = head.name or Path(self.name).stem
         return Scenario(
-            title, profile, made, nic, frozenset(self.without_queue), replay, expect, others
-        )
+            title, profile, made, nic, frozenset(self.without_queue), replay, expect, others,
+            self.lines,
+        )  # fmt: skip
 
     # Sections
 
@@ -162,6 +150,12 @@ class ScenarioBuilder:
             self.problem((key,), f"is one section; write [{key}] once")
             raw = {}
         return self._validated(model, raw, (key,)) or model()
+
+    def _together(self, key: str, section: BaseModel) -> None:
+        """Report what of a mounted section does not go together, where it can tell."""
+        if isinstance(section, Checked):
+            for path, message in section.problems():
+                self.problem((key, *path), message)
 
     def _entries(self, key: str, model: type[_Model]) -> Iterator[tuple[_Model, Where]]:
         raw = self.raw.get(key, [])

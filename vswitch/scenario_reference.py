@@ -7,10 +7,12 @@ is their models' docstring, what a key means is its description.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
-from vswitch.scenario_builder import MOUNTED, REPEATED, SINGLE, mounted
+from vswitch.mounted_sections import MOUNTED, mounted
+from vswitch.scenario_builder import REPEATED, SINGLE
 
 _HEAD = """\
 # The scenario file
@@ -107,6 +109,9 @@ def _section(
         entry = shared.get(_referred(field.get("items", {})), {})
         if "properties" in entry:
             inner.append((f"[[{path}.{key}]]", f"{path}.{key}", entry))
+        single = shared.get(_referred(field), {})
+        if "properties" in single:
+            inner.append((f"[{path}.{key}]", f"{path}.{key}", single))
         default = "*required*" if key in schema.get("required", ()) else _default(field)
         meaning = field["description"].replace("|", "\\|")
         yield f"| `{key}` | {_type(field, shared)} | {default} | {meaning} |"
@@ -118,8 +123,10 @@ def _section(
 def _default(field: dict[str, Any]) -> str:
     """Return a default as a file would say it; nothing where the meaning says what holds."""
     default = field.get("default")
-    if default is None or default in ("", []):
+    if default is None or default in ("", [], {}):
         return ""
+    if isinstance(default, list):
+        return f"`{json.dumps(default)}`"
     text = str(default).lower() if isinstance(default, bool) else str(default)
     return f'`"{text}"`' if isinstance(default, str) else f"`{text}`"
 

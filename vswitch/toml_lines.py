@@ -68,7 +68,8 @@ def line_numbers(text: str) -> dict[Path, int]:
             header, key = _HEADER.match(line), _KEY.match(line)
             if header:
                 table = _open_table(_parts(header[2]), header[1] == "[[", counts)
-                lines.setdefault(table, number)
+                for length in range(1, len(table) + 1):
+                    lines.setdefault(table[:length], number)
                 continue
             if key:
                 path = table

@@ -1,0 +1,1 @@
+"""The failover cluster around a move: who may move where, who decides, and what happens when something breaks."""
