@@ -122,7 +122,7 @@ class HostSwitchSection(_Section):
 
     name: str = Field("external", description="Name, the same on all hosts that share VMs.")
     mtu: Mtu = Field(1500, description="MTU in bytes.")
-    vlans: Vids = Field(None, description="VIDs that its uplink carries; all by default.")
+    vlans: Vids = _written("all", description="VIDs that its uplink carries.")
     queues: int = Field(16, ge=0, le=4096, description="VM queues of the adapter.")
     chimney: int = Field(
         0, ge=0, le=65536, description="Connections that the adapter can run by TCP chimney."
