@@ -171,6 +171,7 @@ class _Run:
                 f"{self._high[resource, 0]:.0%} for {self.cluster.mover.duration_ns / 60e9:g} min",
             )  # fmt: skip
         self._known_short = short.copy()
+        self._declined = {(host, one) for host, one in self._declined if short[one, host]}
         for host in np.flatnonzero(short.any(axis=0)).tolist():
             if self.busy[host] >= self.cluster.most_moves or now < self._host_until[host]:
                 continue
@@ -300,7 +301,6 @@ class _Run:
         if record.cause in RESOURCES:
             self._host_until[record.source] = now + self.cluster.mover.duration_ns
             self._host_until[record.target] = until
-        self._declined = {one for one in self._declined if one[0] != record.source}
         self._emptied(record.source, now)
 
     # Maintenance

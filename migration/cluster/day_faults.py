@@ -39,6 +39,7 @@ class Breakage:
         self._coordinator = {one.name: one.coordinator for one in run.cluster.volumes}
         self._homeless: list[tuple[int, int]] = []
         self._stopped = False
+        self._told: set[int] = set()
 
     def closed_for(self, vm: int) -> npt.NDArray[np.bool_]:
         """Return the hosts that lost their way to a VM's volume."""
@@ -223,12 +224,14 @@ class Breakage:
         if choice.host < 0 and not closed[run.usage.host_of[vm]]:
             target = int(run.usage.host_of[vm])
         elif choice.host < 0:
-            if all(vm != other for other, _ in self._homeless):
+            if vm not in self._told:
+                self._told.add(vm)
                 run.note(now, "restart", -1, f"{one.name}: {choice.sentence(run.names)}")
             self._homeless.append((vm, now))
             return
         else:
             target = choice.host
+        self._told.discard(vm)
         run.usage.place(vm, target)
         held = run.usage.taken(vm, target)
         run.usage.reserved[target] += held

@@ -102,7 +102,7 @@ CHECKS: dict[str, Check] = {
               "The uplinks of all hosts carry the VM's VLAN.",
               "Its frames are dropped at the target's uplink: its connections time out."),
         Check("mtu", Category.NETWORK,
-              "The MTU is the same on all hosts, and no smaller than the VM's.",
+              "The MTU of a target's virtual network is no smaller than the VM's.",
               "Full frames are dropped as too long on the target: bulk connections stall and time out, small requests go on."),
         Check("cluster-subnets", Category.NETWORK,
               "The hosts' addresses on a cluster network are in one subnet.",

@@ -251,7 +251,8 @@ def networks(cluster: Cluster) -> Iterator[Finding]:
     yield finding(
         "heartbeat-network", Result.PASS if several else Result.WARNING,
         listed([one.name for one in beats or cluster.networks]),
-        f"{len(cluster.networks)} networks join the hosts ({cluster.line(cluster.networks[0])})",
+        f"{len(cluster.networks)} network{'s' * several} join{'s' * (not several)} the hosts "
+        f"({cluster.line(cluster.networks[0])})",
         "" if several else "join the hosts by a second network",
     )  # fmt: skip
     chimney = {
@@ -352,7 +353,7 @@ def storage(cluster: Cluster) -> Iterator[Finding]:
                 "; ".join(f"{dsm}, {policy}" for dsm, policy in kinds) + f" ({line})",
                 "manage all paths to it by one DSM with one policy",
             )  # fmt: skip
-        if volume.csv and volume.redirected and volume.name in used:
+        if volume.csv and volume.redirected:
             slow.append(volume)
             yield finding(
                 "redirected-io", Result.WARNING, volume.name,

@@ -151,6 +151,23 @@ class Placement:
         -------
         Choice
         """  # fmt: skip
+        found = self._choose(vm, use, closed=closed, busy=busy, pressing=pressing, apart=True)
+        if found.host < 0 and pressing and "anti-affinity" in (found.refused or {}):
+            # Rule: AntiAffinityClassNames is a preference: a VM that has to go is placed all the same
+            return self._choose(vm, use, closed=closed, busy=busy, pressing=True, apart=False)
+        return found
+
+    def _choose(
+        self,
+        vm: int,
+        use: npt.NDArray[np.float64],
+        *,
+        closed: npt.NDArray[np.bool_],
+        busy: npt.NDArray[np.bool_],
+        pressing: bool,
+        apart: bool,
+    ) -> Choice:
+        """Return the best target, apart from its anti-affinity group or not."""  # fmt: skip
         usage = self._usage
         source = int(usage.host_of[vm])
         allowed, why = self._allowed(vm)
@@ -169,7 +186,7 @@ class Placement:
             refuse(np.any(use > self._high, axis=0), "threshold")
         refuse(usage.free_bytes < usage.memory[vm], "memory-free")
         group = self._cluster.vms[vm].apart
-        if group:
+        if group and apart:
             others = self._apart[group]
             held = usage.host_of[others[(others != vm) & usage.up[others]]]
             mask = np.zeros(len(open_), bool)

@@ -199,11 +199,12 @@ def _moves(cluster: Cluster) -> Iterator[Finding]:
                 name, Result.WARNING if lesser else Result.FAIL, f"{_names(vms)} to {hosts}",
                 first.evidence, first.remedy,
             )  # fmt: skip
-    for vm in cluster.vms:
+    for vms in _kinds(cluster).values():
+        vm = vms[0]
         if vm.owners is not None and vm.host not in vm.owners:
             yield finding(
-                "possible-owners", Result.FAIL, vm.name,
-                f"{vm.name} is on {vm.host}, which may not have it ({cluster.line(vm, 'owners')})",
+                "possible-owners", Result.FAIL, _names(vms),
+                f"{_names(vms)} is on {vm.host}, which may not have it ({cluster.line(vm, 'owners')})",
                 f"add {vm.host} to its possible owners, or begin it elsewhere",
             )  # fmt: skip
 

@@ -1,0 +1,109 @@
+"""What must hold after every event of a faulted move, each by name, and what does not.
+
+The stage is looked at, not the plan: each invariant is about what hosts, adapters and disk really have.
+"""
+
+from __future__ import annotations
+
+from migration.cluster.stage import VM, Copy, Node, Stage
+from nic.vmq import QueueState
+
+INVARIANTS: dict[str, str] = {
+    "one-copy": "The VM never runs on two hosts.",
+    "some-copy": "Some host has the VM, unless the one that had it crashed or was shut out of the cluster.",
+    "owner-runs": "A copy that runs holds the disk's reservation; whoever lost it does not run.",
+    "one-writer": "The disk takes writes of one owner at a time, and owners change only by hand-over or failover.",
+    "memory": "A copy runs only with all of the VM's memory, equal page by page to what it was.",
+    "one-port": "The VM's port is on one host at most, and on its host when it runs.",
+    "queues": "VM queues and filters of both adapters are the VM's own once at most, and the others' as before.",
+    "accounted": "When all is over, memory, port, queue and offloaded connections are at the VM's host and nowhere else.",
+    "only-a-pause": "Until the handover, connections see no more than a pause at the source.",
+}
+"""Id -> what holds."""
+
+
+def after_event(stage: Stage, excused: bool, rolled_back: bool) -> list[str]:
+    """Return the invariants that do not hold now.
+
+    Parameters
+    ----------
+    stage : Stage
+    excused : bool
+        The host that had the VM crashed or was shut out; it is being started anew.
+    rolled_back : bool
+        The move has not come to its handover, or was taken back.
+
+    Returns
+    -------
+    list of str
+        Ids; empty when all hold.
+    """
+    broken = []
+    nodes = stage.nodes
+    running = [n for n, node in enumerate(nodes) if node.copy is Copy.RUNNING]
+    if len(running) > 1:
+        broken.append("one-copy")
+    if not excused and not stage.holders():
+        broken.append("some-copy")
+    for n in running:
+        node = nodes[n]
+        if stage.disk.owner != n or not node.alive:
+            broken.append("owner-runs")
+        if not node.complete or not stage.equal:
+            broken.append("memory")
+        if not node.port:
+            broken.append("one-port")
+    if nodes[0].port + nodes[1].port + nodes[2].port > 1:
+        broken.append("one-port")
+    for node in nodes:
+        if not _queues_add_up(node):
+            broken.append("queues")
+    if rolled_back and (nodes[1].copy is Copy.RUNNING or nodes[1].port):
+        broken.append("only-a-pause")
+    return broken
+
+
+def _queues_add_up(node: Node) -> bool:
+    """Tell whether an adapter has the others' queues as before, and one of the VM at most."""
+    adapter = node.adapter
+    mine = adapter.queue_of(VM)
+    if mine is not None and not node.port:
+        return False
+    others = sum(1 for queue in adapter.queues[1:] if queue.owner and queue.owner != VM)
+    if others != min(node.others, adapter.num_queues):
+        return False
+    filters = sum(len(queue.filters) for queue in adapter.queues[1:])
+    running = sum(1 for queue in adapter.queues[1:] if queue.state is QueueState.RUNNING)
+    return filters == running and others <= filters <= others + (mine is not None)
+
+
+def at_the_end(stage: Stage, holder: int | None, memory_counts: bool = True) -> list[str]:
+    """Return the invariants that do not hold when all is over.
+
+    Parameters
+    ----------
+    stage : Stage
+    holder : int, optional
+        Node that should have the VM; None where it is lost.
+    memory_counts : bool
+        Whether reservations of memory are looked at.
+
+    Returns
+    -------
+    list of str
+    """
+    broken = []
+    for n, node in enumerate(stage.nodes):
+        has = n == holder
+        queue = node.adapter.queue_of(VM) is not None
+        if (
+            node.port != has
+            or (queue and not has)
+            or (node.copy is not Copy.NONE) != has
+            or node.reserved != has
+            or (node.chimney and not has)
+        ):
+            broken.append("accounted")
+    if holder is not None and stage.disk.owner != holder:
+        broken.append("owner-runs")
+    return broken
