@@ -102,9 +102,7 @@ class ScenarioBuilder:
             if key not in known:
                 self.problem((key,), unknown("section", key, known))
         single = {key: self._section(key, model) for key, model in SINGLE.items()}
-        others = {key: self._section(key, mounted(key)) for key in MOUNTED if key in self.raw}
-        for key, section in others.items():
-            self._together(key, section)
+        others = {key: self._mounted(key) for key in MOUNTED if key in self.raw}
         head, host = _as(ScenarioSection, single), _as(HostSection, single)
         replay, expect = _as(ReplaySection, single), _as(ExpectSection, single)
         nic = single["nic"] if "nic" in self.raw else None
@@ -151,11 +149,14 @@ class ScenarioBuilder:
             raw = {}
         return self._validated(model, raw, (key,)) or model()
 
-    def _together(self, key: str, section: BaseModel) -> None:
-        """Report what of a mounted section does not go together, where it can tell."""
-        if isinstance(section, Checked):
+    def _mounted(self, key: str) -> BaseModel:
+        """Return a mounted section; where it can tell, report what of it does not go together."""
+        before = len(self.problems)
+        section = self._section(key, mounted(key))
+        if len(self.problems) == before and isinstance(section, Checked):
             for path, message in section.problems():
                 self.problem((key, *path), message)
+        return section
 
     def _entries(self, key: str, model: type[_Model]) -> Iterator[tuple[_Model, Where]]:
         raw = self.raw.get(key, [])

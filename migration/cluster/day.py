@@ -133,6 +133,7 @@ class _Run:
             if tell is not None and now % 3_600_000_000_000 < step:
                 tell(now, len(self.day.moves))
             now += step
+        self.breakage.close(end)
         return self.day
 
     def _until(self, now: int) -> None:
@@ -152,7 +153,6 @@ class _Run:
         usage = self.usage
         hit = over[PROCESSORS][usage.host_of] & usage.up
         totals.vm_overload_min += minutes * int(np.count_nonzero(hit))
-        totals.vm_down_s += dt_ns / 1e9 * int(np.count_nonzero(~usage.up))
 
     def _sample(self, now: int, use: npt.NDArray[np.float64]) -> None:
         self.day.sample_ns.append(now)

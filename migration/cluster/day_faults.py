@@ -40,6 +40,7 @@ class Breakage:
         self._homeless: list[tuple[int, int]] = []
         self._stopped = False
         self._told: set[int] = set()
+        self._down_since: dict[int, int] = {}
 
     def closed_for(self, vm: int) -> npt.NDArray[np.bool_]:
         """Return the hosts that lost their way to a VM's volume."""
@@ -78,7 +79,7 @@ class Breakage:
                 run.note(
                     now, "fault", record.source, f"{name} goes on at {run.names[record.source]}"
                 )
-        self._down(here)
+        self._down(here, now)
         told = now + run.cluster.heartbeat_ns * run.cluster.missed
         run.at(told, lambda when: self._missed(host, here, when))
         if fault.back_ns is not None:
@@ -122,7 +123,7 @@ class Breakage:
                 now, "quorum", -1,
                 f"{present} of {len(run.names)} hosts are no majority: the cluster stops, and {len(up)} VMs",
             )  # fmt: skip
-            self._down(up)
+            self._down(up, now)
             self._homeless += [(vm, now) for vm in up]
         elif held and self._stopped:
             self._stopped = False
@@ -149,7 +150,7 @@ class Breakage:
         else:
             text = f"{fault.host} loses its paths to '{fault.subject}': {len(here)} VMs stand still"
             run.note(now, "storage", host, text)
-            self._down(here)
+            self._down(here, now)
             run.at(now + PDO_REMOVE_NS, lambda when: self._fail_over(key, here, when))
         if fault.back_ns is not None:
 
@@ -165,7 +166,7 @@ class Breakage:
             if key in self.lost:
                 self._restart(vm, now)
             else:
-                self._run.usage.up[vm] = True
+                self._up(vm, now)
 
     def _lose_volume(self, fault: DayFault, now: int) -> None:
         run = self._run
@@ -178,7 +179,7 @@ class Breakage:
             now, "storage", -1,
             f"volume '{fault.subject}' is gone: {len(here)} VMs stand still where they are",
         )  # fmt: skip
-        self._down(here)
+        self._down(here, now)
         self._check_quorum(now)
         if fault.back_ns is not None:
 
@@ -188,7 +189,7 @@ class Breakage:
                 self._check_quorum(when)
                 for vm in here:
                     if run.usage.online[run.usage.host_of[vm]]:
-                        run.usage.up[vm] = True
+                        self._up(vm, when)
 
             run.at(now + fault.back_ns, back)
 
@@ -199,8 +200,24 @@ class Breakage:
 
     # VMs
 
-    def _down(self, vms: list[int]) -> None:
+    def _up(self, vm: int, now: int) -> None:
+        """Let a VM run again."""
         usage = self._run.usage
+        if not usage.up[vm]:
+            usage.up[vm] = True
+            usage.give_queue(vm)
+            since = self._down_since.pop(vm)
+            self._run.day.totals.vm_down_s += (now - since) / 1e9
+
+    def close(self, now: int) -> None:
+        """Count those that are still down at the end."""
+        for since in self._down_since.values():
+            self._run.day.totals.vm_down_s += (now - since) / 1e9
+
+    def _down(self, vms: list[int], now: int) -> None:
+        usage = self._run.usage
+        for vm in vms:
+            self._down_since.setdefault(vm, now)
         usage.up[vms] = False
         usage.queued[vms] = False
         for vm in vms:
@@ -243,8 +260,7 @@ class Breakage:
         def booted(when: int) -> None:
             run.usage.reserved[target] -= held
             if run.usage.online[target] and run.usage.host_of[vm] == target:
-                run.usage.up[vm] = True
-                run.usage.give_queue(vm)
+                self._up(vm, when)
             else:
                 self._homeless.append((vm, when))
 

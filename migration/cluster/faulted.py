@@ -101,7 +101,7 @@ class FaultedMove:
             begin, end = phases[fault.phase]
             at = max(begin + round(fault.share * (end - begin)), steps[-1][0] + 1, pace[-1][0] + 1)
             place = PHASES.index(fault.phase)
-            if fault.kind is Kind.LINK_SLOWDOWN and place < 5:
+            if fault.kind is Kind.LINK_SLOWDOWN and place < 4:
                 steps.append((at, steps[-1][1] * fault.strength))
                 self.struck.append((fault.kind, fault.phase))
                 self.say(at, f"the link slows down to {fault.strength:.0%} of its rate")
@@ -112,7 +112,7 @@ class FaultedMove:
                 self.say(at, f"the guest writes {fault.strength:.0f} times as fast")
                 self.slower = True
             elif (
-                fault.kind is Kind.LINK_LOSS and 0 < fault.back_ns <= LINK_GIVE_UP_NS and place < 5
+                fault.kind is Kind.LINK_LOSS and 0 < fault.back_ns <= LINK_GIVE_UP_NS and place < 4
             ):
                 steps += [(at, STALLED_BYTES_PER_S), (at + fault.back_ns, steps[-1][1])]
                 self.struck.append((fault.kind, fault.phase))
@@ -348,6 +348,18 @@ class FaultedMove:
         self.struck.append((fault.kind, self._phase(now)))
         self.say(now, f"{MEANINGS[fault.kind]} ({self._phase(now)})")
         STRIKES[fault.kind](self, fault, now)
+
+    def delay(self, now: int, by_ns: int) -> None:
+        """Let the steps that are left come later."""
+        left = [one for one in self._queue if one[2] == self.epoch]
+        self._queue = [one for one in self._queue if one[2] != self.epoch]
+        heapq.heapify(self._queue)
+        for when, _, _, what in sorted(left):
+            self.at(when + by_ns, what, of_move=True)
+        self.phases = {
+            phase: (begin if begin <= now else begin + by_ns, end if end <= now else end + by_ns)
+            for phase, (begin, end) in self.phases.items()
+        }
 
     def freeze(self, now: int, wait_ns: int, why: str) -> None:
         """Nothing of the move goes on; after a while it is rolled back."""

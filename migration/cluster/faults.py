@@ -117,7 +117,8 @@ FATES: dict[Kind, dict[Phase, Fate]] = {
 """Kind and phase -> fate, where nothing softens it: no other path, no CSV, no link that comes back in time."""
 FATES[Kind.OUT_OF_MEMORY][Phase.SETUP] = Fate.REFUSED
 FATES[Kind.DIRTIES].update({Phase.SETUP: Fate.SLOWER, Phase.PRECOPY: Fate.SLOWER})
-FATES[Kind.ANNOUNCE_LOST][Phase.CLEANUP] = Fate.NOTHING
+FATES[Kind.LINK_SLOWDOWN][Phase.STATE] = Fate.NOTHING  # small, and its time is a constant
+FATES[Kind.ANNOUNCE_LOST].update({Phase.ANNOUNCE: Fate.NOTHING, Phase.CLEANUP: Fate.NOTHING})
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,6 +53,9 @@ def after_event(stage: Stage, excused: bool, rolled_back: bool) -> list[str]:
             broken.append("memory")
         if not node.port:
             broken.append("one-port")
+        queue = node.adapter.queue_of(VM)
+        if queue is not None and node.adapter.queue(queue).state is not QueueState.RUNNING:
+            broken.append("queues")
     if nodes[0].port + nodes[1].port + nodes[2].port > 1:
         broken.append("one-port")
     for node in nodes:

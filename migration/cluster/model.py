@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
 
 from migration.cluster.curves import Curve
 from migration.cluster.processors import Processor
@@ -485,10 +487,11 @@ class Cluster:
         meant = [one for one in self.networks if "live-migration" in one.uses]
         return max(meant or self.networks, key=lambda one: (len(one.uses) == 1, one.bytes_per_s))
 
-    @property
+    @cached_property
+    def remembered(self) -> dict[Any, Any]:
+        """Answers about kinds of VMs and hosts, which do not change while the cluster does not."""
+        return {}
+
+    @cached_property
     def _hosts(self) -> dict[str, Host]:
-        found: dict[str, Host] = self.__dict__.get("_by_name", {})
-        if not found:
-            found = {one.name: one for one in self.hosts}
-            object.__setattr__(self, "_by_name", found)
-        return found
+        return {one.name: one for one in self.hosts}

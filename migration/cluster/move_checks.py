@@ -5,8 +5,8 @@ Each says nothing where it holds. The wizard asks them for all VMs and hosts, a 
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Callable
-from functools import lru_cache
 
 from migration.cluster.findings import Finding, Result, finding
 from migration.cluster.model import GIB, Cluster, Host, Vm
@@ -148,6 +148,21 @@ def _mtu(cluster: Cluster, vm: Vm, source: Host, target: Host) -> Finding | None
     )  # fmt: skip
 
 
+def _subnet(cluster: Cluster, vm: Vm, source: Host, target: Host) -> Finding | None:
+    for name in source.addresses.keys() & target.addresses.keys():
+        here, there = (
+            ipaddress.ip_interface(host.addresses[name]).network for host in (source, target)
+        )
+        if here != there:
+            return finding(
+                "cluster-subnets", Result.FAIL, target.name,
+                f"on '{name}' {source.name} is in {here} ({cluster.line(source, 'addresses')}), "
+                f"{target.name} in {there} ({cluster.line(target, 'addresses')})",
+                f"give both addresses of one subnet on '{name}'",
+            )  # fmt: skip
+    return None
+
+
 def _storage(cluster: Cluster, vm: Vm, source: Host, target: Host) -> Finding | None:
     volume = cluster.volume(vm.volume)
     found = reach(cluster, volume, target.name)
@@ -173,14 +188,9 @@ def _owners(cluster: Cluster, vm: Vm, source: Host, target: Host) -> Finding | N
 
 STATIC: tuple[MoveCheck, ...] = (
     _membership, _edition, _level, _domain, _reboot, _storage_driver, _vendor, _features,
-    _virtual_network, _vlan, _mtu, _storage, _owners,
+    _virtual_network, _vlan, _mtu, _subnet, _storage, _owners,
 )  # fmt: skip
 """Checks that say the same at any time, in the order in which a move meets them."""
-
-
-@lru_cache(maxsize=65536)
-def _classes(cluster_id: int) -> dict[object, tuple[str, ...]]:
-    return {}
 
 
 def static_failures(cluster: Cluster, vm: Vm, source: Host, target: Host) -> tuple[str, ...]:
@@ -201,7 +211,7 @@ def static_failures(cluster: Cluster, vm: Vm, source: Host, target: Host) -> tup
         vm.at, vm.started_on.name, source.at, target.at, vm.volume,
         target.name in (vm.owners or (target.name,)), bool(volume.paths_of(target.name)),
     )  # fmt: skip
-    known = _classes(id(cluster))
+    known: dict[object, tuple[str, ...]] = cluster.remembered
     found = known.get(kind)
     if found is None:
         failed = (check(cluster, vm, source, target) for check in STATIC)

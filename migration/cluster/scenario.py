@@ -91,7 +91,7 @@ def contradictions(section: ClusterSection) -> Iterator[Found]:
     """
     hosts = [name for one in section.host for name in names_of(one.name, one.count)]
     if len(hosts) < 2:
-        count = "no host" if not hosts else f"one host, '{hosts[0]}'"
+        count = "no host" if not hosts else f"one host ('{hosts[0]}')"
         yield (("host",), f"a cluster of {count} has nowhere to move a VM; give two or more")
     yield from _twice(section)
     networks = [one.name for one in section.network] or ["cluster"]

@@ -39,6 +39,7 @@ PHASES: dict[str, str] = {
     "virtual-networks": "network",
     "vlans": "network",
     "mtu": "full frames",
+    "cluster-subnets": "network",
     "shared-storage": "handover",
     "memory-free": "setup",
     "possible-owners": "setup",
@@ -186,6 +187,8 @@ def _made(
 ) -> SingleMove:  # fmt: skip
     failed = [one.check.id for one in found if one.result is Result.FAIL]
     phases = {PHASES[name]: name for name in failed}
+    if "quick" in phases and not (source.system.clusters and target.system.clusters):
+        phases = {"setup": phases["quick"]}  # without a cluster there is no Quick Migration either
     phase = next((one for one in _ORDER if one in phases), "done")
     check = phases.get(phase, "")
     ms = plan.blackout_ns / 1e6

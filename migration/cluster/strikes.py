@@ -17,8 +17,13 @@ if TYPE_CHECKING:
 
 
 def link_loss(move: FaultedMove, fault: Fault, now: int) -> None:
-    """The link is down, for longer than a move waits."""
+    """The link is down; a move waits for it, but not for long."""
     if not move.moving or move.committed:
+        return
+    if 0 < fault.back_ns <= LINK_GIVE_UP_NS:
+        move.say(now, f"the move waits {fault.back_ns / S:.1f} s for it")
+        move.slower = True
+        move.delay(now, fault.back_ns)
         return
     move.freeze(now, LINK_GIVE_UP_NS, "the link is lost")
 

@@ -1,0 +1,236 @@
+"""A cluster for a day: what the mover does and why, maintenance, what breaks, and that everything adds up."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+from clusters import cluster
+
+from migration.cluster.curves import SHAPES, Curve, Loads
+from migration.cluster.day import run
+from migration.cluster.day_records import clock
+from migration.cluster.model import MoverSettings
+from migration.cluster.monitor import Monitor
+from migration.cluster.usage import MEMORY, PROCESSORS, QUEUES, Usage, default_queue_cycles
+from pcaps.errors import BadInput
+
+CROWDED = """
+[[cluster.vm]]
+name = "w{n}"
+count = 8
+host = ["a"]
+processors = 4
+shape = "office"
+peak = 0.6
+memory = "2GiB"
+dirty = "20MB/s"
+spread = 0.05
+"""
+"""Nineteen of sixteen processors at noon, on one of two hosts."""
+
+
+def crowded(extra=""):
+    return cluster(rest=CROWDED + extra)
+
+
+def test_the_mover_takes_the_load_off_and_says_why():
+    plain, day = run(crowded(), mover=False), run(crowded())
+    assert plain.totals.overload_min[PROCESSORS] > 60
+    assert day.totals.overload_min[PROCESSORS] < plain.totals.overload_min[PROCESSORS] / 10
+    assert plain.moves == []
+    first = day.moves[0]
+    assert first.cause == "processors"
+    assert "above 85% since" in first.reason
+    assert day.cluster.hosts[first.target].name == "b"
+    assert first.choice.sentence(["a", "b"]).startswith("b has most to spare")
+    assert first.plan.passes
+    assert first.outcome == "completed"
+
+
+def test_same_seed_same_day_another_seed_another():
+    one, two, other = (run(crowded(), seed=seed).to_dict() for seed in (1, 1, 2))
+    assert one == two
+    assert one["moves"] != other["moves"]
+
+
+def test_hosts_take_part_in_one_move_at_a_time():
+    work = '[[cluster.maintenance]]\nat = "10:00"\nhosts = ["a"]\n'
+    day = run(crowded(work))
+    moves = [one for one in day.moves if one.cause == "maintenance"]
+    assert len(moves) >= 5
+    for one, following in itertools.pairwise(moves):
+        assert following.start_ns >= one.end_ns
+    assert moves[-1].waited_ns > 0
+
+
+def test_more_moves_at_a_time_where_the_release_has_them():
+    two = '[[cluster.maintenance]]\nat = "10:00"\nhosts = ["a"]\n'
+    parts = {"a": 'os = "2012 Datacenter"', "b": 'os = "2012 Datacenter"', "rest": CROWDED + two}
+    found = cluster(**parts)
+    assert found.most_moves == 2
+    assert found.policy == "hyperv-2012r2"
+    moves = [one for one in run(found).moves if one.cause == "maintenance"]
+    assert any(b.start_ns < a.end_ns for a, b in itertools.pairwise(moves))
+
+
+def test_maintenance_empties_a_host_works_and_gives_it_back():
+    day = run(
+        crowded('[[cluster.maintenance]]\nat = "04:00"\nhosts = ["a"]\nlength = "1h"\n'),
+        mover=False,
+    )
+    said = [one.text for one in day.events if one.kind == "maintenance"]
+    assert said[0] == "maintenance: a is emptied of 9 VMs"
+    assert said[1] == "maintenance: a is empty, worked on for 60 min"
+    assert said[2] == "maintenance: a is back"
+    at_five = day.sample_ns.index(5 * 3_600_000_000_000 - 600_000_000_000)
+    assert day.counts[at_five].tolist() == [0, 10]
+    assert day.totals.vm_down_s == 0
+
+
+def test_rolling_patch_goes_from_host_to_host():
+    day = run(crowded('[[cluster.maintenance]]\nat = "01:00"\nwhat = "patch"\nlength = "10min"\n'))
+    said = [one.text for one in day.events if one.kind == "maintenance"]
+    assert [one for one in said if one.endswith("is back")] == [
+        "patch: a is back",
+        "patch: b is back",
+    ]
+
+
+def test_vms_of_a_crashed_host_start_anew_elsewhere_after_missed_heartbeats():
+    fault = '[[cluster.fault]]\nkind = "host-crash"\nhost = "a"\nat = "03:00"\nback = "1h"\n'
+    day = run(crowded(fault), mover=False)
+    restarts = [one for one in day.events if one.kind == "restart"]
+    assert len(restarts) == 9
+    assert {one.at_ns for one in restarts} == {3 * 3_600_000_000_000 + 5_000_000_000}
+    assert day.counts[-1].sum() == 10
+    assert day.totals.vm_down_s == 9 * 65
+
+
+def test_without_a_majority_everything_stops():
+    fault = '[[cluster.fault]]\nkind = "host-crash"\nhost = "a"\nat = "03:00"\n'
+    lonely = crowded(fault)
+    broken = type(lonely)(**{**lonely.__dict__, "quorum": "node-majority", "witness": ""})
+    day = run(broken, mover=False)
+    assert any(one.kind == "quorum" for one in day.events)
+    assert day.counts[-1].sum() == 0
+
+
+def test_lost_paths_on_a_csv_redirect_and_elsewhere_fail_over():
+    lost = '[[cluster.fault]]\nkind = "path-loss"\nhost = "b"\nvolume = "csv1"\nat = "03:00"\n'
+    day = run(cluster(rest=lost))
+    (event,) = [one for one in day.events if one.kind == "storage"]
+    assert "goes by a" in event.text
+    assert day.totals.vm_down_s == 0
+    owned = run(cluster(volume="csv = false", rest=lost))
+    assert [one.text for one in owned.events if one.kind == "restart"] == [
+        "db starts anew on a, its services are back in 60 s"
+    ]
+
+
+def test_a_lost_volume_pauses_its_vms_where_they_are():
+    lost = (
+        '[[cluster.fault]]\nkind = "volume-loss"\nvolume = "csv1"\nat = "03:00"\nback = "10min"\n'
+    )
+    day = run(cluster(rest=lost))
+    assert day.totals.vm_down_s == 2 * 600
+    assert day.counts[-1].tolist() == [1, 1]
+
+
+def test_vms_are_conserved_and_no_host_is_filled_beyond_its_memory():
+    work = '[[cluster.maintenance]]\nat = "12:00"\n[[cluster.fault]]\nkind = "host-crash"\nhost = "b"\nat = "16:00"\nback = "1h"\n'
+    day = run(crowded(work), seed=3)
+    for counts, use in zip(day.counts, day.samples, strict=True):
+        assert counts.sum() <= 10
+        assert use[MEMORY].max() <= 1.0
+    assert day.counts[-1].sum() == 10
+
+
+def test_anti_affinity_keeps_vms_apart_unless_one_has_to_go():
+    apart = '[[cluster.vm]]\nname = "g{n}"\ncount = 2\napart = "g"\nprocessors = 8\nshape = "office"\npeak = 1.0\n'
+    day = run(crowded(apart))
+    moved = [one for one in day.moves if day.cluster.vms[one.vm].name.startswith("g")]
+    assert moved == []
+    work = run(
+        crowded(apart + '[[cluster.maintenance]]\nat = "04:00"\nhosts = ["a"]\n'), mover=False
+    )
+    assert any(work.cluster.vms[one.vm].name == "g1" for one in work.moves)
+
+
+def test_a_move_with_too_long_a_blackout_is_not_made():
+    busy = 'working_set = "1GiB"\ndirty = "2GB/s"\n'
+    day = run(crowded().__class__(**{**crowded().__dict__}), hours=12)
+    assert day.moves
+    slow = cluster(rest=CROWDED.replace('dirty = "20MB/s"\n', busy))
+    declined = run(slow, hours=12)
+    assert declined.moves == []
+    assert any("would stand still for" in one.text for one in declined.events)
+
+
+def test_network_and_default_queue_are_watched_too():
+    traffic = '[[cluster.vm]]\nname = "n{n}"\ncount = 4\nhost = ["a"]\nnetwork = "230Mbps"\npeak = 1.0\nprocessors = 1\nspread = 0.0\n'
+    day = run(cluster(rest=traffic), hours=6)
+    assert day.moves[0].cause == "network"
+    bare = '[[cluster.vm]]\nname = "n{n}"\ncount = 4\nhost = ["a"]\nvmq = false\nnetwork = "980Mbps"\npeak = 1.0\nprocessors = 1\nspread = 0.0\n'
+    wide = {"a_switch": 'rate = "10Gbps"', "b_switch": 'rate = "10Gbps"'}
+    software = run(cluster(rest=bare, **wide), hours=6)
+    assert software.moves[0].cause == "queues"
+
+
+def test_default_queue_costs_what_the_published_core_moves():
+    """One core of 2.8 GHz without VM queues: 3 to 5 Gbit/s (published)."""
+    assert 3e9 < 2.8e9 * 0.98 / default_queue_cycles() * 8 < 5e9
+
+
+def test_queues_go_to_who_comes_first():
+    found = cluster(a_switch="queues = 2", rest=CROWDED)
+    usage = Usage(found, Loads(tuple(one.curve for one in found.vms), 1, 0))
+    assert usage.queued.sum() == 3
+    assert usage.free_queues().tolist() == [0, 15]
+    assert usage.of_hosts()[QUEUES].tolist() == [0.0, 0.0]
+    usage.place(0, 1)
+    assert usage.queued[0]
+    assert usage.free_queues().tolist() == [1, 14]
+
+
+def test_hysteresis_and_duration():
+    monitor = Monitor(MoverSettings(), 1)
+    minute = 60_000_000_000
+
+    def look(share, at):
+        use = np.zeros((4, 1))
+        use[PROCESSORS] = share
+        return bool(monitor.look(use, at * minute)[PROCESSORS, 0])
+
+    assert [look(0.9, at) for at in range(7)] == [False] * 5 + [True] * 2
+    assert look(0.8, 7)  # between low and high: as before
+    assert not look(0.69, 8)
+    assert not look(0.8, 9)
+    assert [look(0.9, at) for at in (10, 12, 14)] == [False] * 3
+    assert not look(0.8, 15)  # the duration begins anew
+    assert [look(0.9, at) for at in (16, 20, 21)] == [False, False, True]
+
+
+def test_curves_go_round_at_midnight_and_loads_are_linear_between_knots():
+    curve = Curve(SHAPES["office"], 0.1, 0.9)
+    knots = curve.at_knots()
+    assert knots.max() == pytest.approx(0.9)
+    assert knots.min() == pytest.approx(0.14)
+    loads = Loads((curve,), 24, 0)
+    middle = loads.at(9 * 3_600_000_000_000 + 450_000_000_000)[0]
+    assert middle == pytest.approx((knots[36] + knots[37]) / 2, rel=1e-5)
+    assert loads.at(24 * 3_600_000_000_000)[0] == pytest.approx(knots[0])
+
+
+def test_shadow_page_tables_leave_less_of_a_host():
+    older = cluster(a='processor = "Xeon X5460"', b='processor = "Xeon X5460"')
+    usage = Usage(older, Loads(tuple(one.curve for one in older.vms), 1, 0))
+    assert usage.capacity[0] == pytest.approx(8 * 0.9)
+
+
+def test_hours_that_cannot_be_and_clocks():
+    with pytest.raises(BadInput, match="cannot be run"):
+        run(cluster(), hours=0)
+    assert clock(9 * 3_600_000_000_000) == "09:00"
+    assert clock(25 * 3_600_000_000_000 + 5_000_000_000) == "1d 01:00:05"
