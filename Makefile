@@ -55,6 +55,8 @@ bench: $(VENV)/.test
 	@$(BIN)/python benchmarks/fastpath.py
 	@$(BIN)/python benchmarks/offloads.py
 	@$(BIN)/python benchmarks/hosts.py
+	@$(BIN)/python benchmarks/cluster.py
+	@$(BIN)/python benchmarks/requirements.py
 
 bench-tcp: $(VENV)/.test
 	@$(BIN)/python benchmarks/tcp.py

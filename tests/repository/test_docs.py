@@ -17,6 +17,10 @@ from typing import NamedTuple
 
 import pytest
 
+from migration.cluster.faults import FATES, MEANINGS, PHASES, Kind
+from migration.cluster.findings import CHECKS
+from migration.cluster.invariants import INVARIANTS
+from migration.cluster.single import PHASES as MET_AT
 from migration.fate import Fate
 from nic.chimney_rules import NotOffloaded, Status, UploadReason
 from nic.drops import AdapterDrop
@@ -291,6 +295,23 @@ def test_offload_rules_of_the_manual_are_those_of_the_code():
 def test_kinds_of_damage_of_the_manual_are_those_of_the_code():
     rows = rows_of(ROOT / "pcaps" / "README.md", "## Damage")
     assert rows == [[f"`{kind}`", sentence] for kind, sentence in TELLS.items()]
+
+
+def test_checks_faults_and_invariants_of_the_manual_are_those_of_the_code():
+    manual = ROOT / "migration" / "cluster" / "README.md"
+    rows = rows_of(manual, "### Checks")
+    assert [cells[:3] for cells in rows] == [
+        [f"`{one.id}`", one.category.value, one.rule] for one in CHECKS.values()
+    ]
+    assert [cells[3] for cells in rows] == [MET_AT.get(name, "") for name in CHECKS]
+    rows = rows_of(manual, "### Invariants")
+    assert rows == [[f"`{name}`", text] for name, text in INVARIANTS.items()]
+    for cells in rows_of(manual, "### Kinds"):
+        fates = FATES[Kind(cells[0].strip("`"))]
+        assert cells[1] == MEANINGS[Kind(cells[0].strip("`"))]
+        for cell, phases in zip(cells[2:], (PHASES[:5], PHASES[5:6], PHASES[6:]), strict=True):
+            assert list(dict.fromkeys(fates[one].value for one in phases)) == cell.split(", then ")
+    assert len(rows_of(manual, "### Kinds")) == len(Kind)
 
 
 @pytest.mark.parametrize("command", COMMANDS)
