@@ -95,7 +95,7 @@ class _Run:
         self._events: list[tuple[int, int, Callable[[int], None]]] = []
         self._sequence = 0
         self._waiting: deque[tuple[int, int, str]] = deque()
-        self._work: dict[int, Callable[[int], None]] = {}
+        self._work: dict[int, tuple[Maintenance, int]] = {}
         self.breakage = Breakage(self)
         for one in cluster.maintenance:
             self._schedule_work(one, 0, one.at_ns)
@@ -292,10 +292,13 @@ class _Run:
 
     def _end(self, record: MoveRecord, held: float, now: int) -> None:
         self.release(record, held)
-        if record.outcome != "running":
-            return  # something broke on the way: told by the fault
+        if record.outcome != "running":  # something broke on the way: told by the fault
+            self.leave(record.vm, now)
+            self._emptied(record.source, now)
+            return
         record.outcome = "completed"
         self.usage.place(record.vm, record.target)
+        self.leave(record.vm, now)
         until = now + self.cluster.mover.cool_down_ns
         self._vm_until[record.vm] = until
         if record.cause in RESOURCES:
@@ -312,10 +315,9 @@ class _Run:
     def _empty(self, work: Maintenance, number: int, now: int) -> None:
         """Begin to empty a host."""
         host = self.place[work.hosts[number]]
-        if not self.usage.online[host]:
-            self.note(
-                now, "maintenance", host, f"{self.names[host]} is not there; {work.what} skips it"
-            )
+        if not self.usage.online[host] or host in self._work:
+            why = "is emptied already" if host in self._work else "is not there"
+            self.note(now, "maintenance", host, f"{self.names[host]} {why}; {work.what} skips it")
             self._schedule_work(work, number + 1, now)
             return
         self.draining[host] = True
@@ -326,33 +328,49 @@ class _Run:
             host,
             f"{work.what}: {self.names[host]} is emptied of {len(here)} VMs",
         )
-        for vm in here:
-            if int(vm) not in self.moving:
-                self._waiting.append((int(vm), now, work.what))
-
-        def begin(when: int) -> None:
-            self.usage.online[host] = False
-            self.note(
-                when, "maintenance", host,
-                f"{work.what}: {self.names[host]} is empty, worked on for {work.length_ns / 60e9:g} min",
-            )  # fmt: skip
-            self.at(when + work.length_ns, back)
-
-        def back(when: int) -> None:
-            self.usage.online[host] = True
-            self.draining[host] = False
-            self.note(when, "maintenance", host, f"{work.what}: {self.names[host]} is back")
-            self._schedule_work(work, number + 1, when)
-
-        self._work[host] = begin
+        self._work[host] = work, number
+        for vm in here.tolist():
+            self.leave(vm, now)
         self._emptied(host, now)
+
+    def leave(self, vm: int, now: int) -> None:
+        """Ask for a move of a VM that is on a host which is being emptied, once."""
+        host = int(self.usage.host_of[vm])
+        if host not in self._work or not self.usage.up[vm] or vm in self.moving:
+            return
+        if all(vm != asked for asked, _, _ in self._waiting):
+            self._waiting.append((vm, now, self._work[host][0].what))
 
     def _emptied(self, host: int, now: int) -> None:
         """Begin the work at a host when nothing is left on it."""
         usage = self.usage
-        if host in self._work and not np.any((usage.host_of == host) & usage.up):
-            if not self.busy[host]:
-                self._work.pop(host)(now)
+        if host not in self._work or self.busy[host]:
+            return
+        if np.any((usage.host_of == host) & usage.up):
+            return
+        work, number = self._work.pop(host)
+        usage.online[host] = False
+        self.note(
+            now, "maintenance", host,
+            f"{work.what}: {self.names[host]} is empty, worked on for {work.length_ns / 60e9:g} min",
+        )  # fmt: skip
+        self.breakage.check_quorum(now)
+        self.at(now + work.length_ns, partial(self._worked_on, host, work, number))
+
+    def _worked_on(self, host: int, work: Maintenance, number: int, now: int) -> None:
+        """Take a host back, and go on with the next one."""
+        self.usage.online[host] = True
+        self.draining[host] = False
+        self.note(now, "maintenance", host, f"{work.what}: {self.names[host]} is back")
+        self.breakage.check_quorum(now)
+        self._schedule_work(work, number + 1, now)
+
+    def give_up_work(self, host: int, now: int) -> None:
+        """Leave out a host that crashed while it was emptied."""
+        if host in self._work:
+            work, number = self._work.pop(host)
+            self.draining[host] = False
+            self._schedule_work(work, number + 1, now)
 
     def _begin_waiting(self, now: int) -> None:
         """Begin moves that had to wait, as far as hosts are free for them."""

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from migration.cluster.model import DayFault
+from migration.cluster.model import DayFault, Volume
 from migration.cluster.quorum import has_quorum
-from migration.cluster.storage import PDO_REMOVE_NS, reach
+from migration.cluster.storage import PDO_REMOVE_NS, RETRY_INTERVAL_NS, paths_left, reach
 
 if TYPE_CHECKING:
     from migration.cluster.day import _Run
@@ -34,22 +34,24 @@ class Breakage:
 
     def __init__(self, run: _Run) -> None:
         self._run = run
-        self.lost: set[tuple[str, str]] = set()
+        self.lost: dict[tuple[str, str], int] = {}
         self.gone: set[str] = set()
         self._coordinator = {one.name: one.coordinator for one in run.cluster.volumes}
-        self._homeless: list[tuple[int, int]] = []
+        self._homeless: dict[int, None] = {}
+        self._booting: set[int] = set()
         self._stopped = False
         self._told: set[int] = set()
         self._down_since: dict[int, int] = {}
 
     def closed_for(self, vm: int) -> npt.NDArray[np.bool_]:
-        """Return the hosts that lost their way to a VM's volume."""
-        hosts = self._run.cluster.hosts
-        mask = np.zeros(len(hosts), bool)
+        """Return the hosts that have no paths of their own left to a VM's volume."""
+        cluster = self._run.cluster
+        mask = np.zeros(len(cluster.hosts), bool)
         if self.lost:
-            volume = self._run.cluster.vms[vm].volume
-            for n, host in enumerate(hosts):
-                mask[n] = (host.name, volume) in self.lost
+            volume = cluster.volume(cluster.vms[vm].volume)
+            for n, host in enumerate(cluster.hosts):
+                if (host.name, volume.name) in self.lost:
+                    mask[n] = not paths_left(volume, host.name, self.lost)
         return mask
 
     def begin(self, fault: DayFault, now: int) -> None:
@@ -80,6 +82,7 @@ class Breakage:
                     now, "fault", record.source, f"{name} goes on at {run.names[record.source]}"
                 )
         self._down(here, now)
+        run.give_up_work(host, now)
         told = now + run.cluster.heartbeat_ns * run.cluster.missed
         run.at(told, lambda when: self._missed(host, here, when))
         if fault.back_ns is not None:
@@ -88,28 +91,31 @@ class Breakage:
     def _missed(self, host: int, vms: list[int], now: int) -> None:
         """The others have missed its heartbeats."""
         run = self._run
-        self._check_quorum(now)
+        self.check_quorum(now)
         for volume in run.cluster.volumes:
             if self._coordinator[volume.name] == run.names[host]:
-                takers = [
-                    one.name for n, one in enumerate(run.cluster.hosts)
-                    if run.usage.online[n] and volume.paths_of(one.name)
-                ]  # fmt: skip
-                if takers:
-                    self._coordinator[volume.name] = takers[0]
-                    text = f"{takers[0]} coordinates '{volume.name}' now"
-                    run.note(now, "storage", run.place[takers[0]], text)
+                self._new_coordinator(volume, now)
         for vm in vms:
             self._restart(vm, now)
+
+    def _new_coordinator(self, volume: Volume, now: int) -> None:
+        """Give a volume's metadata to the first host that reaches it by paths of its own."""
+        run = self._run
+        for n, one in enumerate(run.cluster.hosts):
+            if run.usage.online[n] and paths_left(volume, one.name, self.lost):
+                self._coordinator[volume.name] = one.name
+                run.note(now, "storage", n, f"{one.name} coordinates '{volume.name}' now")
+                return
 
     def _return(self, host: int, now: int) -> None:
         run = self._run
         run.usage.online[host] = True
         run.note(now, "fault", host, f"{run.names[host]} is back")
-        self._check_quorum(now)
+        self.check_quorum(now)
         self.retry(now)
 
-    def _check_quorum(self, now: int) -> None:
+    def check_quorum(self, now: int) -> None:
+        """Stop the cluster where the hosts that are there are no majority, or let it go on."""
         run = self._run
         present = int(np.count_nonzero(run.usage.online))
         held = has_quorum(
@@ -124,7 +130,7 @@ class Breakage:
                 f"{present} of {len(run.names)} hosts are no majority: the cluster stops, and {len(up)} VMs",
             )  # fmt: skip
             self._down(up, now)
-            self._homeless += [(vm, now) for vm in up]
+            self._homeless.update(dict.fromkeys(up))
         elif held and self._stopped:
             self._stopped = False
             run.note(now, "quorum", -1, "the cluster has quorum again")
@@ -135,38 +141,47 @@ class Breakage:
         run = self._run
         host = run.place[fault.host]
         key = (fault.host, fault.subject)
-        self.lost.add(key)
         volume = run.cluster.volume(fault.subject)
-        found = reach(
-            run.cluster, volume, fault.host, frozenset(self.lost), self._coordinator[volume.name]
-        )
+        had = paths_left(volume, fault.host, self.lost)
+        lost = min(fault.paths or had, had)
+        self.lost[key] = self.lost.get(key, 0) + lost
+        if not paths_left(volume, fault.host, self.lost):
+            if volume.csv and self._coordinator[volume.name] == fault.host:
+                self._new_coordinator(volume, now)
+        found = reach(run.cluster, volume, fault.host, self.lost, self._coordinator[volume.name])
         here = self._on(host, fault.subject)
-        if found.way == "redirected":
-            text = (
-                f"{fault.host} loses its paths to '{fault.subject}': the I/O of {len(here)} VMs goes by "
-                f"{found.through}, {found.bytes_per_s / 1e6:.0f} MB/s for all"
-            )
-            run.note(now, "storage", host, text)
+        stopped: list[int] = []
+        text = f"{fault.host} loses {lost} of {had} paths to '{fault.subject}': "
+        if found.way == "none":
+            text += f"{len(here)} VMs stand still"
+            stopped = here
         else:
-            text = f"{fault.host} loses its paths to '{fault.subject}': {len(here)} VMs stand still"
-            run.note(now, "storage", host, text)
-            self._down(here, now)
-            run.at(now + PDO_REMOVE_NS, lambda when: self._fail_over(key, here, when))
+            by = f"by {found.through}" if found.way == "redirected" else f"over {found.paths} paths"
+            rate = f"{found.bytes_per_s / 1e6:.0f} MB/s for all"
+            wait = f"{RETRY_INTERVAL_NS / 1e9:g} s"
+            text += f"the I/O of {len(here)} VMs waits {wait}, then goes {by}, {rate}"
+        run.note(now, "storage", host, text)
+        self._down(stopped, now)
+        if stopped:
+            run.at(now + PDO_REMOVE_NS, lambda when: self._fail_over(volume, host, stopped, when))
         if fault.back_ns is not None:
 
             def back(when: int) -> None:
-                self.lost.discard(key)
-                run.note(when, "storage", host, f"{fault.host} reaches '{fault.subject}' again")
+                self.lost[key] -= lost
+                left = paths_left(volume, fault.host, self.lost)
+                text = f"{fault.host} reaches '{fault.subject}' over {left} paths again"
+                run.note(when, "storage", host, text)
+                for vm in stopped:
+                    if run.usage.host_of[vm] == host and vm not in self._booting:
+                        self._resume(vm, when)
 
             run.at(now + fault.back_ns, back)
 
-    def _fail_over(self, key: tuple[str, str], vms: list[int], now: int) -> None:
-        """The LUN was given up: its VMs start anew elsewhere, or go on where it came back in time."""
-        for vm in vms:
-            if key in self.lost:
+    def _fail_over(self, volume: Volume, host: int, vms: list[int], now: int) -> None:
+        """A LUN without a path is given up: its VMs start anew elsewhere."""
+        if not paths_left(volume, self._run.names[host], self.lost):
+            for vm in vms:
                 self._restart(vm, now)
-            else:
-                self._up(vm, now)
 
     def _lose_volume(self, fault: DayFault, now: int) -> None:
         run = self._run
@@ -180,16 +195,15 @@ class Breakage:
             f"volume '{fault.subject}' is gone: {len(here)} VMs stand still where they are",
         )  # fmt: skip
         self._down(here, now)
-        self._check_quorum(now)
+        self.check_quorum(now)
         if fault.back_ns is not None:
 
             def back(when: int) -> None:
                 self.gone.discard(fault.subject)
                 run.note(when, "storage", -1, f"volume '{fault.subject}' is back; its VMs go on")
-                self._check_quorum(when)
+                self.check_quorum(when)
                 for vm in here:
-                    if run.usage.online[run.usage.host_of[vm]]:
-                        self._up(vm, when)
+                    self._resume(vm, when)
 
             run.at(now + fault.back_ns, back)
 
@@ -200,6 +214,14 @@ class Breakage:
 
     # VMs
 
+    def _resume(self, vm: int, now: int) -> None:
+        """Let a VM that stood still go on where it is, or start it anew where its host is gone."""
+        gone = self._stopped or self._run.cluster.vms[vm].volume in self.gone
+        if not gone and self._run.usage.online[self._run.usage.host_of[vm]]:
+            self._up(vm, now)
+        else:
+            self._restart(vm, now)
+
     def _up(self, vm: int, now: int) -> None:
         """Let a VM run again."""
         usage = self._run.usage
@@ -208,6 +230,7 @@ class Breakage:
             usage.give_queue(vm)
             since = self._down_since.pop(vm)
             self._run.day.totals.vm_down_s += (now - since) / 1e9
+            self._run.leave(vm, now)
 
     def close(self, now: int) -> None:
         """Count those that are still down at the end."""
@@ -228,10 +251,10 @@ class Breakage:
     def _restart(self, vm: int, now: int) -> None:
         """Start a VM anew on the best host, or remember that none has room."""
         run = self._run
-        if run.usage.up[vm]:
+        if run.usage.up[vm] or vm in self._booting or vm in self._homeless:
             return
         if self._stopped or run.cluster.vms[vm].volume in self.gone:
-            self._homeless.append((vm, now))
+            self._homeless[vm] = None
             return
         closed = ~run.usage.online | run.draining | self.closed_for(vm)
         choice = run.placement.choose(
@@ -244,11 +267,12 @@ class Breakage:
             if vm not in self._told:
                 self._told.add(vm)
                 run.note(now, "restart", -1, f"{one.name}: {choice.sentence(run.names)}")
-            self._homeless.append((vm, now))
+            self._homeless[vm] = None
             return
         else:
             target = choice.host
         self._told.discard(vm)
+        self._booting.add(vm)
         run.usage.place(vm, target)
         held = run.usage.taken(vm, target)
         run.usage.reserved[target] += held
@@ -259,15 +283,13 @@ class Breakage:
 
         def booted(when: int) -> None:
             run.usage.reserved[target] -= held
-            if run.usage.online[target] and run.usage.host_of[vm] == target:
-                self._up(vm, when)
-            else:
-                self._homeless.append((vm, when))
+            self._booting.discard(vm)
+            self._resume(vm, when)
 
         run.at(now + one.boot_ns, booted)
 
     def retry(self, now: int) -> None:
         """Start what found no host before."""
-        waiting, self._homeless = self._homeless, []
-        for vm, _ in waiting:
+        waiting, self._homeless = self._homeless, {}
+        for vm in waiting:
             self._restart(vm, now)

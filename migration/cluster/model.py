@@ -408,6 +408,8 @@ class DayFault:
     at_ns : int
     back_ns : int, optional
         How long it lasts; None = for good.
+    paths : int
+        How many paths are lost; 0 = all.
     at : tuple
     """
 
@@ -416,6 +418,7 @@ class DayFault:
     host: str
     at_ns: int
     back_ns: int | None
+    paths: int
     at: Where
 
 

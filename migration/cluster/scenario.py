@@ -109,6 +109,8 @@ def contradictions(section: ClusterSection) -> Iterator[Found]:
             if name not in hosts:
                 yield ("maintenance", place, "hosts"), unknown("host", name, hosts)
     for place, fault in enumerate(section.fault):
+        if fault.paths and fault.kind != "path-loss":
+            yield ("fault", place, "paths"), f"a {fault.kind} has no paths; leave it out"
         for key, known, needed in (
             ("host", hosts, fault.kind in ("host-crash", "path-loss")),
             ("volume", volumes, fault.kind in ("path-loss", "volume-loss")),
@@ -303,7 +305,7 @@ def build(section: ClusterSection, name: str, file: str, lines: dict[Where, int]
         faults=tuple(
             DayFault(
                 one.kind, one.volume if one.kind != "host-crash" else one.host, one.host, one.at,
-                one.back, ("cluster", "fault", place),
+                one.back, one.paths, ("cluster", "fault", place),
             )
             for place, one in enumerate(section.fault)
         ),

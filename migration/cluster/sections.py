@@ -277,6 +277,7 @@ class DayFaultSection(_Section):
     at: Clock = Field(description="When.")
     host: str = Field("", description="Which host.")
     volume: str = Field("", description="Which volume.")
+    paths: int = Field(0, ge=0, le=32, description="How many paths are lost; all when 0.")
     back: Time | None = Field(None, description="After what time it is back; never by default.")
 
 

@@ -6,12 +6,12 @@
     coordinator  the node that owns a volume's metadata; another takes over when it is gone
 
 Sources: MPIO timers, TechNet ee619749 (Configuring MPIO Timers, 2008 R2): a failed request is tried
-again up to 3 times, 1 s apart; a LUN that has lost all paths stays for 20 s (PDORemovePeriod); path
-verification is off, every 30 s where it is on. Policies: MPIO User's Guide for 2008 R2 (believed).
+again after 1 s; a LUN that has lost all paths stays for 20 s (PDORemovePeriod). Policies: MPIO User's Guide for 2008 R2 (believed).
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from migration.cluster.model import Cluster, Volume
@@ -28,10 +28,10 @@ POLICIES = (
 ONE_AT_A_TIME = frozenset({"failover-only", "weighted-paths"})
 """Policies that use one path while it is there."""
 
-RETRY_COUNT = 3
 RETRY_INTERVAL_NS = 1_000_000_000
 PDO_REMOVE_NS = 20_000_000_000
-PATH_VERIFY_NS = 30_000_000_000
+Lost = Mapping[tuple[str, str], int]
+"""Host and volume -> paths between them that are gone."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def reach(
     cluster: Cluster,
     volume: Volume,
     host: str,
-    lost: frozenset[tuple[str, str]] = frozenset(),
+    lost: Lost | None = None,
     coordinator: str | None = None,
 ) -> Reach:
     """Return how a node reaches a volume.
@@ -73,8 +73,8 @@ def reach(
     cluster : Cluster
     volume : Volume
     host : str
-    lost : frozenset of (str, str)
-        Hosts and volumes between which all paths are gone.
+    lost : mapping of (str, str) to int, optional
+        Paths that are gone.
     coordinator : str, optional
         Who it is now; as the scenario says by default.
 
@@ -83,36 +83,34 @@ def reach(
     Reach
     """
     owner = coordinator or volume.coordinator
-    own = () if (host, volume.name) in lost else volume.paths_of(host)
-    count = sum(one.count for one in own)
-    used = sum(one.bytes_per_s * (1 if one.policy in ONE_AT_A_TIME else one.count) for one in own)
+    count, used = _direct(volume, host, lost or {})
     if count and not (volume.csv and volume.redirected and host != owner):
         return Reach(host, volume.name, "direct", count, used)
-    there = (owner, volume.name) not in lost and volume.paths_of(owner)
+    there, rate = _direct(volume, owner, lost or {})
     if volume.csv and host != owner and there:
-        network = csv_rate(cluster)
-        return Reach(host, volume.name, "redirected", count, network, owner)
+        rate = min(rate, csv_rate(cluster))
+        return Reach(host, volume.name, "redirected", count, rate, owner)
     return Reach(host, volume.name, "none", 0, 0.0)
+
+
+def paths_left(volume: Volume, host: str, lost: Lost) -> int:
+    """Return how many paths a node has to a volume."""
+    return _direct(volume, host, lost)[0]
+
+
+def _direct(volume: Volume, host: str, lost: Lost) -> tuple[int, float]:
+    """Paths that are there, those of the first kind lost first, and what they carry by their policy."""
+    gone = lost.get((host, volume.name), 0)
+    count, used = 0, 0.0
+    for one in volume.paths_of(host):
+        left = max(0, one.count - gone)
+        gone -= one.count - left
+        count += left
+        used += one.bytes_per_s * min(left, 1 if one.policy in ONE_AT_A_TIME else left)
+    return count, used
 
 
 def csv_rate(cluster: Cluster) -> float:
     """Return the payload rate of the network that redirected I/O takes."""
     meant = [one for one in cluster.networks if "csv" in one.uses]
     return max(one.bytes_per_s for one in meant or cluster.networks)
-
-
-def path_outage_ns(paths_left: int) -> int:
-    """Return how long requests wait when a path is lost.
-
-    Parameters
-    ----------
-    paths_left : int
-        Other paths of the node.
-
-    Returns
-    -------
-    int
-        Nanoseconds until another path serves them, or until the LUN is given up.
-    """
-    # Rule: TechNet ee619749: RetryInterval, RetryCount; PDORemovePeriod
-    return RETRY_INTERVAL_NS if paths_left else PDO_REMOVE_NS

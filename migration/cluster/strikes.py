@@ -10,7 +10,7 @@ from migration.cluster import failover
 from migration.cluster.case import DETECT_NS, LINK_GIVE_UP_NS, Ending, S
 from migration.cluster.faults import Fault, Kind
 from migration.cluster.stage import OTHER, SOURCE, TARGET, Copy
-from migration.cluster.storage import PDO_REMOVE_NS
+from migration.cluster.storage import PDO_REMOVE_NS, RETRY_INTERVAL_NS
 
 if TYPE_CHECKING:
     from migration.cluster.faulted import FaultedMove
@@ -62,22 +62,39 @@ def both_crash(move: FaultedMove, fault: Fault, now: int) -> None:
         failover.vm_lost(move, now, DETECT_NS)
 
 
-def _paths(move: FaultedMove, place: int, now: int) -> bool:
+def _paths(move: FaultedMove, place: int, fault: Fault, now: int) -> bool:
     """A node loses a path; True when it has no other way to the disk."""
     if move.case.spare_paths[place]:
-        move.say(now, "another path serves it")
+        move.say(now, f"another path serves it after {RETRY_INTERVAL_NS / S:g} s")
         return False
     if move.case.csv and move.stage.nodes[OTHER].able:
         move.say(now, "redirected I/O by the coordinator serves it")
         return False
     move.stage.nodes[place].disk = False
+    if fault.back_ns:
+        move.at(now + fault.back_ns, partial(_paths_back, move, place))
     return True
+
+
+def _paths_back(move: FaultedMove, place: int, now: int) -> None:
+    """A node reaches the disk again: in time its VM goes on, later it may be started anew there."""
+    node, disk = move.stage.nodes[place], move.stage.disk
+    node.disk = True
+    if not node.alive:
+        return
+    move.say(now, f"the {node.name} reaches the disk again")
+    if node.copy is Copy.CRITICAL and disk.there and disk.owner == place:
+        node.copy = Copy.RUNNING
+        move.go_on(now)
+        move.say(now, f"the VM goes on at the {node.name}")
+    if move.excused:
+        failover.restart(move, now)
 
 
 def source_paths(move: FaultedMove, fault: Fault, now: int) -> None:
     """The source loses a path."""
     source = move.stage.nodes[SOURCE]
-    if not _paths(move, SOURCE, now):
+    if not _paths(move, SOURCE, fault, now):
         return
     if source.copy is Copy.RUNNING and not move.moving:
         source.copy = Copy.CRITICAL
@@ -92,7 +109,7 @@ def source_paths(move: FaultedMove, fault: Fault, now: int) -> None:
 def target_paths(move: FaultedMove, fault: Fault, now: int) -> None:
     """The target loses a path."""
     target = move.stage.nodes[TARGET]
-    if not _paths(move, TARGET, now):
+    if not _paths(move, TARGET, fault, now):
         return
     if not move.committed:
         if move.moving:

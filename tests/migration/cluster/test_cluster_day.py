@@ -234,3 +234,100 @@ def test_hours_that_cannot_be_and_clocks():
         run(cluster(), hours=0)
     assert clock(9 * 3_600_000_000_000) == "09:00"
     assert clock(25 * 3_600_000_000_000 + 5_000_000_000) == "1d 01:00:05"
+
+
+def said(day, kind):
+    return [one.text for one in day.events if one.kind == kind]
+
+
+EMPTY_A = '[[cluster.maintenance]]\nat = "10:00"\nhosts = ["a"]\nlength = "1h"\n'
+
+
+def test_a_host_is_emptied_of_vms_whose_move_was_rolled_back_too():
+    crash = '[[cluster.fault]]\nkind = "host-crash"\nhost = "b"\nat = "10:00"\nback = "10min"\n'
+    day = run(crowded(EMPTY_A + crash), mover=False)
+    assert day.moves[0].outcome == "rolled back: the target crashed"
+    assert "maintenance: a is back" in said(day, "maintenance")
+
+
+def test_a_vm_that_arrives_at_a_host_that_is_emptied_leaves_it_again():
+    looks = '[cluster.mover]\ninterval = "25s"\n'
+    first = next(
+        one for one in run(crowded(looks)).moves
+        if one.start_ns // 60_000_000_000 < one.end_ns // 60_000_000_000
+    )  # fmt: skip
+    minute = first.end_ns // 60_000_000_000
+    soon = EMPTY_A.replace('"a"', '"b"').replace("10:00", f"{minute // 60:02d}:{minute % 60:02d}")
+    day = run(crowded(looks + soon))
+    arriving = [one for one in day.moves if one.start_ns < minute * 60_000_000_000 < one.end_ns]
+    assert [day.cluster.hosts[one.target].name for one in arriving] == ["b"]
+    again = [one for one in day.moves if one.vm == arriving[0].vm and one.cause == "maintenance"]
+    assert again
+    assert "maintenance: b is back" in said(day, "maintenance")
+
+
+def test_rolling_patch_leaves_out_a_host_that_crashes_while_it_is_emptied():
+    both = '[[cluster.maintenance]]\nat = "10:00"\nlength = "10min"\nwhat = "patch"\n'
+    crash = '[[cluster.fault]]\nkind = "host-crash"\nhost = "a"\nat = "10:01"\nback = "10min"\n'
+    day = run(crowded(both + crash), mover=False)
+    assert "patch: a is back" not in said(day, "maintenance")
+    assert "patch: b is back" in said(day, "maintenance")
+    assert day.counts[-1].sum() == 10
+
+
+def test_without_a_witness_the_restart_of_one_of_two_hosts_stops_the_cluster():
+    lonely = crowded(EMPTY_A)
+    broken = type(lonely)(**{**lonely.__dict__, "quorum": "node-majority", "witness": ""})
+    day = run(broken, mover=False)
+    assert len(said(day, "quorum")) == 2
+    assert day.counts[day.sample_ns.index(39_000_000_000_000)].sum() == 0
+    assert day.counts[-1].sum() == 10
+
+
+def lost_paths(**changes):
+    given = {"host": "b", "volume": "csv1", "at": "03:00"} | changes
+    lines = "".join(
+        f"{key} = {value}\n" if isinstance(value, int) else f'{key} = "{value}"\n'
+        for key, value in given.items()
+    )
+    return f'[[cluster.fault]]\nkind = "path-loss"\n{lines}'
+
+
+def test_one_path_of_two_is_enough_and_the_policy_says_what_is_left():
+    day = run(cluster(rest=lost_paths(paths=1, back="1h")))
+    first, again = said(day, "storage")
+    assert first.startswith("b loses 1 of 2 paths")
+    assert first.endswith("waits 1 s, then goes over 1 paths, 400 MB/s for all")
+    assert again == "b reaches 'csv1' over 2 paths again"
+    assert day.totals.vm_down_s == 0
+    alone = run(cluster(path='policy = "failover-only"', rest=lost_paths(paths=1)))
+    assert said(alone, "storage")[0].endswith("400 MB/s for all")
+    two = run(cluster(rest=lost_paths(paths=1) + lost_paths(paths=1, at="04:00")))
+    assert "goes by a" in said(two, "storage")[1]
+
+
+def test_paths_that_come_back_in_time_let_vms_go_on_and_late_ones_do_not():
+    soon = run(cluster(volume="csv = false", rest=lost_paths(back="10s")))
+    assert soon.totals.vm_down_s == 10
+    assert said(soon, "restart") == []
+    late = run(cluster(volume="csv = false", rest=lost_paths(back="1min")))
+    assert late.totals.vm_down_s == 20 + 60
+    assert len(said(late, "restart")) == 1
+
+
+def test_a_coordinator_that_loses_its_paths_hands_the_volume_over():
+    day = run(cluster(rest=lost_paths(host="a")))
+    taken, redirected = said(day, "storage")
+    assert taken == "b coordinates 'csv1' now"
+    assert "goes by b" in redirected
+    assert day.totals.vm_down_s == 0
+
+
+def test_vms_of_a_lost_volume_whose_host_crashed_meanwhile_start_anew():
+    gone = (
+        '[[cluster.fault]]\nkind = "volume-loss"\nvolume = "csv1"\nat = "03:00"\nback = "10min"\n'
+    )
+    crash = '[[cluster.fault]]\nkind = "host-crash"\nhost = "b"\nat = "03:05"\n'
+    day = run(cluster(rest=gone + crash))
+    assert day.counts[-1].tolist() == [2, 0]
+    assert day.totals.vm_down_s == 600 + 660

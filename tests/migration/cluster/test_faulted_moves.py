@@ -84,6 +84,15 @@ def test_other_paths_and_a_csv_soften_the_loss_of_paths():
     assert hit(Kind.TARGET_PATHS, Phase.STATE, csv=True, nodes=2).ending is Ending.ROLLED_BACK
 
 
+def test_paths_that_come_back_in_time_let_the_vm_go_on_where_it_is():
+    told = hit(Kind.TARGET_PATHS, Phase.ANNOUNCE, back_ns=5 * S)
+    assert told.ending is Ending.COMPLETED
+    assert told.pause_ns == told.plan.blackout_ns + 5 * S
+    late = hit(Kind.TARGET_PATHS, Phase.ANNOUNCE, back_ns=25 * S)
+    assert late.ending is Ending.RESTARTED
+    assert late.broken == told.broken == ()
+
+
 def test_a_link_that_comes_back_in_time_is_waited_for():
     told = hit(Kind.LINK_LOSS, Phase.PRECOPY, back_ns=S)
     assert told.ending is Ending.COMPLETED
