@@ -29,15 +29,23 @@ class PlainSender:
         self.pages = self.zeros = self.skipped = 0
         self.deadline = math.inf
 
-    def rate(self) -> float:
-        """Return the link's bytes per ns now."""
-        return [rate / NS for start, rate in self.steps if start <= self.now][-1]
-
     def put(self, n_bytes: float) -> None:
         """Put bytes into the socket, and wait until it has taken them."""
-        rate = self.rate()
-        self.wire_free = max(self.wire_free, self.now) + n_bytes / rate
-        self.now = max(self.now, self.wire_free - self.policy.socket_bytes / rate)
+        starts = [float(start) for start, _ in self.steps]
+        rates = [rate / NS for _, rate in self.steps]
+        here = step = sum(start <= self.now for start in starts) - 1
+        at, left = max(self.wire_free, self.now), n_bytes
+        while step + 1 < len(starts) and (starts[step + 1] - at) * rates[step] <= left:
+            left -= max(starts[step + 1] - at, 0.0) * rates[step]
+            step += 1
+            at = max(at, starts[step])
+        self.wire_free = at = at + left / rates[step]
+        behind = float(self.policy.socket_bytes)
+        while step > here and (at - starts[step]) * rates[step] < behind:
+            behind -= (at - starts[step]) * rates[step]
+            at = starts[step]
+            step -= 1
+        self.now = max(self.now, at - behind / rates[step])
         self.window_bytes += n_bytes
         self.sent_bytes += n_bytes
 

@@ -51,6 +51,9 @@ SENDER = np.dtype(
 def put(s: Any, link_start: Any, link_rate: Any, n_bytes: float) -> None:
     """Put bytes into the socket; `now_ns` becomes the time at which it has taken them.
 
+    Each byte leaves at the rate that the link has when it does, and the socket has taken them all
+    when no more than its size is left.
+
     Parameters
     ----------
     s : SENDER
@@ -60,9 +63,20 @@ def put(s: Any, link_start: Any, link_rate: Any, n_bytes: float) -> None:
     """
     while s.step + 1 < link_start.size and s.now_ns >= link_start[s.step + 1]:
         s.step += 1
-    rate = link_rate[s.step]
-    s.wire_free_ns = max(s.wire_free_ns, s.now_ns) + n_bytes / rate
-    s.now_ns = max(s.now_ns, s.wire_free_ns - s.socket_bytes / rate)
+    step, last = s.step, link_start.size - 1
+    at, left = max(s.wire_free_ns, s.now_ns), n_bytes
+    while step < last and (link_start[step + 1] - at) * link_rate[step] <= left:
+        left -= max(link_start[step + 1] - at, 0.0) * link_rate[step]
+        step += 1
+        at = max(at, link_start[step])
+    at += left / link_rate[step]
+    s.wire_free_ns = at
+    behind = s.socket_bytes
+    while step > s.step and (at - link_start[step]) * link_rate[step] < behind:
+        behind -= (at - link_start[step]) * link_rate[step]
+        at = link_start[step]
+        step -= 1
+    s.now_ns = max(s.now_ns, at - behind / link_rate[step])
     s.window_bytes += n_bytes
     s.sent_bytes += n_bytes
 

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from migration import memory_kernel as k
+from migration import precopy, sender_kernel
 from migration import working_set as ws
 from migration.links import Link
 from migration.memory import NEVER, Memory, zero_places
@@ -70,6 +71,39 @@ def agree(memory: Memory, sender: Sender, twin: PlainMemory, plain: PlainSender)
     assert (s.sent_pages, s.sent_zeros, s.skipped) == (plain.pages, plain.zeros, plain.skipped)
     assert (s.now_ns, s.wire_free_ns) == (plain.now, plain.wire_free)
     assert (s.sent_bytes, s.threshold_bytes) == (plain.sent_bytes, plain.threshold)
+
+
+def carried(steps: list[tuple[int, float]], begin: float, end: float) -> float:
+    """What a link carries between two times, in bytes."""
+    ends = [start for start, _ in steps[1:]] + [math.inf]
+    spans = (
+        (rate, max(0.0, min(end, stop) - max(begin, start)))
+        for (start, rate), stop in zip(steps, ends, strict=True)
+    )
+    return sum(rate * span / 1e9 for rate, span in spans)
+
+
+@given(
+    st.lists(st.tuples(st.integers(1, 10**9), st.floats(1e3, 5e9)), max_size=5, unique_by=lambda one: one[0]),
+    st.floats(1e3, 5e9),
+    st.lists(st.integers(8, 10**7), min_size=1, max_size=5),
+)  # fmt: skip
+def test_every_byte_leaves_at_the_rate_of_its_time(later, first, sizes) -> None:
+    steps = [(0, first), *sorted(later)]
+    sender = Sender(POLICIES["qemu"], Link.of(steps), math.inf, 10**6)
+    s, put = sender.record, sender_kernel.put
+    for size in sizes:
+        begin = max(s.wire_free_ns, s.now_ns)
+        put(s, sender.link_start, sender.link_rate, float(size))
+        assert carried(steps, begin, s.wire_free_ns) == pytest.approx(size, rel=1e-6, abs=1.0)
+        waiting = carried(steps, s.now_ns, s.wire_free_ns)
+        assert waiting <= s.socket_bytes * (1 + 1e-6) + 1.0
+
+
+def test_a_link_that_was_down_is_not_down_for_what_waited_in_the_socket() -> None:
+    steps = ((0, 1e3), (2 * 10**9, 1e8))
+    move = precopy.plan(memory_bytes=2**20, link_bytes_per_s=steps, policy="qemu")
+    assert move.total_ns < 3 * 10**9
 
 
 @given(pairs(), st.data())
