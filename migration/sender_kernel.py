@@ -47,6 +47,25 @@ SENDER = np.dtype(
 """State and settings of a sender. Rates are bytes per nanosecond, times nanoseconds of the move."""
 
 
+@kernel(_nrt=False)
+def _over_steps(s: Any, link_start: Any, link_rate: Any, n_bytes: float) -> None:
+    """Take bytes to the wire and out of the socket, step by step of the link."""
+    step, last = s.step, link_start.size - 1
+    at, left = max(s.wire_free_ns, s.now_ns), n_bytes
+    while step < last and (link_start[step + 1] - at) * link_rate[step] <= left:
+        left -= max(link_start[step + 1] - at, 0.0) * link_rate[step]
+        step += 1
+        at = max(at, link_start[step])
+    at += left / link_rate[step]
+    s.wire_free_ns = at
+    behind = s.socket_bytes
+    while step > s.step and (at - link_start[step]) * link_rate[step] < behind:
+        behind -= (at - link_start[step]) * link_rate[step]
+        at = link_start[step]
+        step -= 1
+    s.now_ns = max(s.now_ns, at - behind / link_rate[step])
+
+
 @kernel(forceinline=True, _nrt=False)
 def put(s: Any, link_start: Any, link_rate: Any, n_bytes: float) -> None:
     """Put bytes into the socket; `now_ns` becomes the time at which it has taken them.
@@ -63,20 +82,12 @@ def put(s: Any, link_start: Any, link_rate: Any, n_bytes: float) -> None:
     """
     while s.step + 1 < link_start.size and s.now_ns >= link_start[s.step + 1]:
         s.step += 1
-    step, last = s.step, link_start.size - 1
-    at, left = max(s.wire_free_ns, s.now_ns), n_bytes
-    while step < last and (link_start[step + 1] - at) * link_rate[step] <= left:
-        left -= max(link_start[step + 1] - at, 0.0) * link_rate[step]
-        step += 1
-        at = max(at, link_start[step])
-    at += left / link_rate[step]
-    s.wire_free_ns = at
-    behind = s.socket_bytes
-    while step > s.step and (at - link_start[step]) * link_rate[step] < behind:
-        behind -= (at - link_start[step]) * link_rate[step]
-        at = link_start[step]
-        step -= 1
-    s.now_ns = max(s.now_ns, at - behind / link_rate[step])
+    if s.step + 1 == link_start.size:  # one rate from here on
+        rate = link_rate[s.step]
+        s.wire_free_ns = max(s.wire_free_ns, s.now_ns) + n_bytes / rate
+        s.now_ns = max(s.now_ns, s.wire_free_ns - s.socket_bytes / rate)
+    else:
+        _over_steps(s, link_start, link_rate, n_bytes)
     s.window_bytes += n_bytes
     s.sent_bytes += n_bytes
 
