@@ -143,7 +143,12 @@ class Campaign:
                 for (kind, phase, ending), count in sorted(self.struck.items())
             ],
             "invariants": [
-                {"id": name, "holds": text, "checks": self.checks, "violations": violated[name]}
+                {
+                    "id": name,
+                    "holds": text,
+                    "violations": violated[name],
+                    "checks": self.moves if name == "accounted" else self.checks,
+                }
                 for name, text in INVARIANTS.items()
             ],
             "violations": [
@@ -198,18 +203,28 @@ def run_campaign(
     return found
 
 
-def interesting(seed: int, moves: int, most: int = 3) -> list[int]:
-    """Return moves that are worth telling: different endings, decided late.
+def interesting(
+    seed: int, moves: int, most: int = 3, scripted: Sequence[tuple[Kind, Phase]] = ()
+) -> list[int]:
+    """Return moves that are worth telling: decided late; of scripted faults, different endings first.
 
     Parameters
     ----------
     seed, moves, most : int
+    scripted : sequence of (Kind, Phase)
+        Faults of every move, in place of drawn ones.
 
     Returns
     -------
     list of int
         Numbers.
     """
+    if scripted:
+        firsts: dict[Ending, int] = {}
+        for number in range(1, min(moves, 1000) + 1):
+            firsts.setdefault(tell(draw(seed, number, scripted)).ending, number)
+        others = [number for number in range(1, moves + 1) if number not in firsts.values()]
+        return sorted((list(firsts.values()) + others[:most])[:most])
     wanted = [
         (Kind.SOURCE_CRASH, Phase.HANDOVER), (Kind.SPLIT_BRAIN, Phase.LAST_COPY),
         (Kind.VOLUME_LOSS, Phase.STATE), (Kind.LINK_LOSS, Phase.HANDOVER),

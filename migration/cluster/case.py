@@ -23,8 +23,6 @@ LINK_GIVE_UP_NS = 3 * S
 HEARTBEAT_NS, MISSED = S, 5
 """SameSubnetDelay and SameSubnetThreshold of 2008 R2 (itprotoday, 13 July 2009)."""
 DETECT_NS = HEARTBEAT_NS * MISSED
-ARBITRATE_NS = 3 * S
-"""Challenge and defence of a persistent reservation (believed)."""
 ANNOUNCE_NS = S
 CLEANUP_NS = 50 * MS
 CAM_AGEING_NS = 300 * S

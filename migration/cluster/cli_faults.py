@@ -94,7 +94,10 @@ def faults(
         began = work_time()[0]
         told = [tell(draw(seed, number, chosen)) for number in numbers]
         if stories:
-            told += [tell(draw(seed, number)) for number in interesting(seed, moves, stories)]
+            picked = interesting(seed, moves, stories, chosen)
+            told += [tell(draw(seed, number, chosen)) for number in picked]
+            if len(picked) < stories:
+                _tell(f"{len(picked)} of {moves:,} moves are worth a story; raise --moves")
         campaign = None
         if not told:
             progress = _progress(moves) if moves >= 20_000 else None

@@ -39,7 +39,12 @@ Exit status: 0 done, 1 refused, or begun and not ended on the target, 2 bad inpu
     help="Replay N TCP sessions through it.",
 )  # fmt: skip
 @click.option(
-    "--seed", metavar="N", type=int, default=0, show_default=True, help="Of all that is drawn."
+    "--seed",
+    metavar="N",
+    type=click.IntRange(0),
+    default=0,
+    show_default=True,
+    help="Of all that is drawn.",
 )
 @click.option(
     "--json", "as_json", is_flag=True,

@@ -34,7 +34,12 @@ Exit status: 0 done, 1 a session was lost in a move, 2 bad input.
 @click.argument("scenario", type=click.Path(dir_okay=False))
 @click.option("--hours", metavar="N", type=float, default=24.0, show_default=True, help="How long.")
 @click.option(
-    "--seed", metavar="N", type=int, default=0, show_default=True, help="Of all that is drawn."
+    "--seed",
+    metavar="N",
+    type=click.IntRange(0),
+    default=0,
+    show_default=True,
+    help="Of all that is drawn.",
 )
 @click.option(
     "-o", "--output", metavar="DIR",
@@ -169,7 +174,7 @@ def show(
     ]  # fmt: skip
     for title, key, form in (
         ("VM-minutes on overloaded hosts", "vm_overload_min", ",.0f"),
-        ("VM-seconds down by faults", "vm_down_s", ",.0f"),
+        ("VM-seconds down", "vm_down_s", ",.0f"),
         ("moves", "moves", ",d"),
         ("seconds of moving", "moving_s", ",.0f"),
         ("blackout of all moves, s", "blackout_s", ".3f"),

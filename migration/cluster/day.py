@@ -19,12 +19,13 @@ import numpy.typing as npt
 
 from migration.cluster.curves import Loads
 from migration.cluster.day_faults import Breakage
-from migration.cluster.day_records import Day, Event, MoveRecord, clock
+from migration.cluster.day_records import HOUR_NS, MINUTE_NS, Day, Event, MoveRecord, clock
 from migration.cluster.model import RESOURCES, Cluster, Maintenance
 from migration.cluster.monitor import Monitor
 from migration.cluster.placement import Choice, Placement
 from migration.cluster.transfer import transfer
-from migration.cluster.usage import PROCESSORS, Usage, move_cycles
+from migration.cluster.usage import MEMORY, PROCESSORS, Usage, move_cycles
+from migration.move import Move
 from pcaps.errors import BadInput
 
 SAMPLE_NS = 300_000_000_000
@@ -95,6 +96,10 @@ class _Run:
         self._events: list[tuple[int, int, Callable[[int], None]]] = []
         self._sequence = 0
         self._waiting: deque[tuple[int, int, str]] = deque()
+        self._stuck: set[int] = set()
+        self._again: dict[int, int] = {}
+        self._incoming = np.zeros((len(RESOURCES), hosts))
+        self._held: dict[int, tuple[float, npt.NDArray[np.float64]]] = {}
         self._work: dict[int, tuple[Maintenance, int]] = {}
         self.breakage = Breakage(self)
         for one in cluster.maintenance:
@@ -118,21 +123,24 @@ class _Run:
         end = round(self.day.hours * 3_600_000_000_000)
         step = self.cluster.mover.interval_ns
         now = 0
-        while now <= end:
+        self.breakage.check_quorum(now)
+        while True:
             self._until(now)
             self.usage.read(now)
             use = self.usage.of_hosts()
-            if now < end:
-                self._account(use, min(step, end - now))
-            if now % SAMPLE_NS < step:
+            if now % SAMPLE_NS == 0:
                 self._sample(now, use)
+            if tell is not None and now % HOUR_NS == 0:
+                tell(now, len(self.day.moves))
+            if now >= end:
+                break
+            following = min((now // step + 1) * step, (now // MINUTE_NS + 1) * MINUTE_NS, end)
+            self._account(use, following - now)
             self.breakage.retry(now)
-            if self.day.mover:
+            if self.day.mover and now % step == 0:
                 self._look(use, now)
             self._begin_waiting(now)
-            if tell is not None and now % 3_600_000_000_000 < step:
-                tell(now, len(self.day.moves))
-            now += step
+            now = following
         self.breakage.close(end)
         return self.day
 
@@ -207,10 +215,13 @@ class _Run:
             if after > float(use[resource, host]) - GAIN:
                 why = "no target would be less used than it is"
                 continue
-            one = self.cluster.vms[vm]
-            blackout_ns = transfer(self.cluster, one, float(usage.load[vm])).blackout_ns
-            if blackout_ns > self.cluster.mover.most_blackout_ns:
-                why = f"{one.name} would stand still for {blackout_ns / 1e9:.1f} s"
+            name = self.cluster.vms[vm].name
+            plan = self._plan(vm, choice.host)
+            if not plan.completed:
+                why = f"{name} writes its memory faster than it could be sent"
+                continue
+            if plan.blackout_ns > self.cluster.mover.most_blackout_ns:
+                why = f"{name} would stand still for {plan.blackout_ns / 1e9:.1f} s"
                 continue
             reason = self._reason(vm, taken, host, resource, float(use[resource, host]))
             self._begin(vm, choice, RESOURCES[resource], reason, now, now)
@@ -242,31 +253,40 @@ class _Run:
         busy = self.busy >= self.cluster.most_moves
         if not pressing:
             busy = busy | (self._host_until > now)
-        return self.placement.choose(vm, use, closed=closed, busy=busy, pressing=pressing)
+        return self.placement.choose(
+            vm, use + self._incoming, closed=closed, busy=busy, pressing=pressing
+        )
 
     # Moves
+
+    def _plan(self, vm: int, target: int) -> Move:
+        """Plan a move at the share of the network that it would get now."""
+        beside = max(self.busy[int(self.usage.host_of[vm])], self.busy[target])
+        one, load = self.cluster.vms[vm], float(self.usage.load[vm])
+        return transfer(self.cluster, one, load, 1.0 / (int(beside) + 1))
 
     def _begin(
         self, vm: int, choice: Choice, cause: str, reason: str, asked: int, now: int
     ) -> None:
         usage = self.usage
         source, target = int(usage.host_of[vm]), choice.host
+        load, plan = float(usage.load[vm]), self._plan(vm, target)
         self.busy[source] += 1
         self.busy[target] += 1
-        share = 1.0 / max(self.busy[source], self.busy[target])
-        load = float(usage.load[vm])
-        plan = transfer(self.cluster, self.cluster.vms[vm], load, share)
         record = MoveRecord(
             len(self.day.moves) + 1, vm, source, target, cause, reason, choice, now, now - asked,
             load, plan,
         )  # fmt: skip
         self.day.moves.append(record)
         self.moving[vm] = record
-        usage.reserved[target] += usage.taken(vm, target)
+        held, adds = usage.taken(vm, target), usage.of_vm(vm, target)
+        adds[MEMORY] = 0.0  # reserved
+        usage.reserved[target] += held
+        self._incoming[:, target] += adds
+        self._held[record.number] = held, adds
         for host, cost in self.costs(record):
             usage.moving[host] += cost
-        held = usage.taken(vm, target)
-        self.at(record.end_ns, lambda when: self._end(record, held, when))
+        self.at(record.end_ns, partial(self._end, record))
 
     def costs(self, record: MoveRecord) -> list[tuple[int, float]]:
         """Return what a move costs its two hosts, in logical processors while it runs."""
@@ -281,21 +301,38 @@ class _Run:
             found.append((host, spent / seconds))
         return found
 
-    def release(self, record: MoveRecord, held: float) -> None:
+    def _release(self, record: MoveRecord) -> None:
         """Give back what a move held of its hosts."""
+        held, adds = self._held.pop(record.number)
         self.usage.reserved[record.target] -= held
+        self._incoming[:, record.target] -= adds
         for host, cost in self.costs(record):
             self.usage.moving[host] = max(0.0, self.usage.moving[host] - cost)
         self.busy[record.source] -= 1
         self.busy[record.target] -= 1
         self.moving.pop(record.vm, None)
 
-    def _end(self, record: MoveRecord, held: float, now: int) -> None:
-        self.release(record, held)
-        if record.outcome != "running":  # something broke on the way: told by the fault
-            self.leave(record.vm, now)
-            self._emptied(record.source, now)
+    def end_early(self, record: MoveRecord, outcome: str, now: int) -> None:
+        """End a move before its time; its VM stays where it is."""
+        record.outcome = outcome
+        self._release(record)
+        self.at(now, partial(self._left, record))
+
+    def _left(self, record: MoveRecord, now: int) -> None:
+        """Go on with what waited for a move that ended early."""
+        self.leave(record.vm, now)
+        self._emptied(record.source, now)
+        self._emptied(record.target, now)
+
+    def _end(self, record: MoveRecord, now: int) -> None:
+        if record.outcome != "running":
+            return  # it ended early
+        if not record.plan.completed:
+            until = now + self.cluster.mover.cool_down_ns
+            self._vm_until[record.vm] = self._again[record.vm] = until
+            self.end_early(record, "rolled back: it did not converge", now)
             return
+        self._release(record)
         record.outcome = "completed"
         self.usage.place(record.vm, record.target)
         self.leave(record.vm, now)
@@ -349,12 +386,20 @@ class _Run:
         if np.any((usage.host_of == host) & usage.up):
             return
         work, number = self._work.pop(host)
+        if not self.breakage.endures_loss():
+            self.draining[host] = False
+            self.note(
+                now, "quorum", host,
+                f"{work.what}: {self.names[host]} stays, since without it the others are no majority",
+            )  # fmt: skip
+            self._schedule_work(work, number + 1, now)
+            return
         usage.online[host] = False
         self.note(
             now, "maintenance", host,
             f"{work.what}: {self.names[host]} is empty, worked on for {work.length_ns / 60e9:g} min",
         )  # fmt: skip
-        self.breakage.check_quorum(now)
+        self.breakage.hand_over_volumes(host, now)
         self.at(now + work.length_ns, partial(self._worked_on, host, work, number))
 
     def _worked_on(self, host: int, work: Maintenance, number: int, now: int) -> None:
@@ -370,6 +415,8 @@ class _Run:
         if host in self._work:
             work, number = self._work.pop(host)
             self.draining[host] = False
+            text = f"{work.what}: {self.names[host]} crashed while it was emptied, and is left out"
+            self.note(now, "maintenance", host, text)
             self._schedule_work(work, number + 1, now)
 
     def _begin_waiting(self, now: int) -> None:
@@ -389,11 +436,21 @@ class _Run:
                 self._waiting.append((vm, asked, what))
                 continue
             use = self.usage.of_hosts() if use is None else use
+            name = self.cluster.vms[vm].name
             choice = self._choose(vm, use, now, pressing=True)
-            if choice.host < 0:
+            if choice.host < 0 or now < self._again.get(vm, 0):
+                if choice.host < 0 and "busy" not in (choice.refused or {}):
+                    self._say_stuck(vm, source, choice, now)
                 self._waiting.append((vm, asked, what))
                 continue
-            name = self.cluster.vms[vm].name
+            self._stuck.discard(vm)
             reason = f"{what}: {self.names[source]} has to be empty, {name} is on it"
             self._begin(vm, choice, what, reason, asked, now)
             use = None
+
+    def _say_stuck(self, vm: int, source: int, choice: Choice, now: int) -> None:
+        """Say once that a VM cannot leave a host that is emptied."""
+        if vm not in self._stuck:
+            self._stuck.add(vm)
+            name, why = self.cluster.vms[vm].name, choice.sentence(self.names)
+            self.note(now, "declined", source, f"{name} cannot leave {self.names[source]}: {why}")

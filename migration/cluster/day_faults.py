@@ -10,6 +10,7 @@ A move that is under way ends as its step says: the source's crash ends the VM, 
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,7 +18,13 @@ import numpy.typing as npt
 
 from migration.cluster.model import DayFault, Volume
 from migration.cluster.quorum import has_quorum
-from migration.cluster.storage import PDO_REMOVE_NS, RETRY_INTERVAL_NS, paths_left, reach
+from migration.cluster.storage import (
+    ARBITRATE_NS,
+    PDO_REMOVE_NS,
+    RETRY_INTERVAL_NS,
+    paths_left,
+    reach,
+)
 
 if TYPE_CHECKING:
     from migration.cluster.day import _Run
@@ -39,6 +46,7 @@ class Breakage:
         self._coordinator = {one.name: one.coordinator for one in run.cluster.volumes}
         self._homeless: dict[int, None] = {}
         self._booting: set[int] = set()
+        self._without_disk: set[int] = set()
         self._stopped = False
         self._told: set[int] = set()
         self._down_since: dict[int, int] = {}
@@ -74,9 +82,9 @@ class Breakage:
         run.note(now, "fault", host, f"{fault.host} crashes with {len(here)} VMs on it")
         for record in list(run.moving.values()):
             if record.source == host:
-                record.outcome = "ended: the source crashed"
+                run.end_early(record, "ended: the source crashed", now)
             elif record.target == host:
-                record.outcome = "rolled back: the target crashed"
+                run.end_early(record, "rolled back: the target crashed", now)
                 name = run.cluster.vms[record.vm].name
                 run.note(
                     now, "fault", record.source, f"{name} goes on at {run.names[record.source]}"
@@ -95,8 +103,16 @@ class Breakage:
         for volume in run.cluster.volumes:
             if self._coordinator[volume.name] == run.names[host]:
                 self._new_coordinator(volume, now)
+                self._review(volume, now)
         for vm in vms:
             self._restart(vm, now)
+
+    def hand_over_volumes(self, host: int, now: int) -> None:
+        """Let others coordinate the volumes of a host that is worked on."""
+        for volume in self._run.cluster.volumes:
+            if volume.csv and self._coordinator[volume.name] == self._run.names[host]:
+                self._new_coordinator(volume, now)
+                self._review(volume, now)
 
     def _new_coordinator(self, volume: Volume, now: int) -> None:
         """Give a volume's metadata to the first host that reaches it by paths of its own."""
@@ -114,14 +130,25 @@ class Breakage:
         self.check_quorum(now)
         self.retry(now)
 
-    def check_quorum(self, now: int) -> None:
-        """Stop the cluster where the hosts that are there are no majority, or let it go on."""
+    def _present(self) -> int:
+        return int(np.count_nonzero(self._run.usage.online))
+
+    def _held_by(self, present: int) -> bool:
         run = self._run
-        present = int(np.count_nonzero(run.usage.online))
-        held = has_quorum(
+        return has_quorum(
             run.cluster.quorum, len(run.names), present,
             bool(run.cluster.witness) and run.cluster.witness not in self.gone,
         )  # fmt: skip
+
+    def endures_loss(self) -> bool:
+        """Tell whether the cluster goes on with one host less than now."""
+        return self._held_by(self._present() - 1)
+
+    def check_quorum(self, now: int) -> None:
+        """Stop the cluster where the hosts that are there are no majority, or let it go on."""
+        run = self._run
+        present = self._present()
+        held = self._held_by(present)
         if not held and not self._stopped:
             self._stopped = True
             up = [int(vm) for vm in np.flatnonzero(run.usage.up)]
@@ -134,6 +161,7 @@ class Breakage:
         elif held and self._stopped:
             self._stopped = False
             run.note(now, "quorum", -1, "the cluster has quorum again")
+            self.retry(now)
 
     # Storage
 
@@ -150,20 +178,16 @@ class Breakage:
                 self._new_coordinator(volume, now)
         found = reach(run.cluster, volume, fault.host, self.lost, self._coordinator[volume.name])
         here = self._on(host, fault.subject)
-        stopped: list[int] = []
         text = f"{fault.host} loses {lost} of {had} paths to '{fault.subject}': "
         if found.way == "none":
             text += f"{len(here)} VMs stand still"
-            stopped = here
         else:
             by = f"by {found.through}" if found.way == "redirected" else f"over {found.paths} paths"
             rate = f"{found.bytes_per_s / 1e6:.0f} MB/s for all"
             wait = f"{RETRY_INTERVAL_NS / 1e9:g} s"
             text += f"the I/O of {len(here)} VMs waits {wait}, then goes {by}, {rate}"
         run.note(now, "storage", host, text)
-        self._down(stopped, now)
-        if stopped:
-            run.at(now + PDO_REMOVE_NS, lambda when: self._fail_over(volume, host, stopped, when))
+        self._review(volume, now)
         if fault.back_ns is not None:
 
             def back(when: int) -> None:
@@ -171,16 +195,44 @@ class Breakage:
                 left = paths_left(volume, fault.host, self.lost)
                 text = f"{fault.host} reaches '{fault.subject}' over {left} paths again"
                 run.note(when, "storage", host, text)
-                for vm in stopped:
-                    if run.usage.host_of[vm] == host and vm not in self._booting:
-                        self._resume(vm, when)
+                self._review(volume, when)
 
             run.at(now + fault.back_ns, back)
 
+    def _reaches(self, volume: Volume, host: int) -> bool:
+        coordinator = self._coordinator[volume.name]
+        there = self._run.usage.online[self._run.place[coordinator]]
+        found = reach(
+            self._run.cluster,
+            volume,
+            self._run.names[host],
+            self.lost,
+            coordinator if there else None,
+        )
+        return found.way == "direct" or (found.way == "redirected" and bool(there))
+
+    def _review(self, volume: Volume, now: int) -> None:
+        """Let VMs stand still on hosts that do not reach a volume any more, and go on where they do again."""
+        run = self._run
+        for host in range(len(run.names)):
+            if not self._reaches(volume, host):
+                stopped = self._on(host, volume.name)
+                if stopped:
+                    self._down(stopped, now)
+                    self._without_disk |= set(stopped)
+                    after = now + PDO_REMOVE_NS
+                    run.at(after, partial(self._fail_over, volume, host, stopped))
+        for vm in sorted(self._without_disk):
+            where = int(run.usage.host_of[vm])
+            if run.cluster.vms[vm].volume == volume.name and self._reaches(volume, where):
+                self._without_disk.discard(vm)
+                self._resume(vm, now)
+
     def _fail_over(self, volume: Volume, host: int, vms: list[int], now: int) -> None:
         """A LUN without a path is given up: its VMs start anew elsewhere."""
-        if not paths_left(volume, self._run.names[host], self.lost):
-            for vm in vms:
+        for vm in vms:
+            if vm in self._without_disk and not self._reaches(volume, host):
+                self._without_disk.discard(vm)
                 self._restart(vm, now)
 
     def _lose_volume(self, fault: DayFault, now: int) -> None:
@@ -246,7 +298,7 @@ class Breakage:
         for vm in vms:
             record = self._run.moving.get(vm)
             if record is not None and record.outcome == "running":
-                record.outcome = "ended: the VM stands still"
+                self._run.end_early(record, "ended: the VM stands still", self._down_since[vm])
 
     def _restart(self, vm: int, now: int) -> None:
         """Start a VM anew on the best host, or remember that none has room."""
@@ -257,28 +309,33 @@ class Breakage:
             self._homeless[vm] = None
             return
         closed = ~run.usage.online | run.draining | self.closed_for(vm)
-        choice = run.placement.choose(
-            vm, run.usage.of_hosts(), closed=closed, busy=np.zeros_like(closed), pressing=True
-        )
         one = run.cluster.vms[vm]
-        if choice.host < 0 and not closed[run.usage.host_of[vm]]:
-            target = int(run.usage.host_of[vm])
-        elif choice.host < 0:
+        closed |= self._elsewhere(vm)
+        own = np.ones_like(closed)
+        own[run.usage.host_of[vm]] = False
+        for shut in (closed | own, closed):  # where it was, if that will do
+            choice = run.placement.choose(
+                vm, run.usage.of_hosts(), closed=shut, busy=np.zeros_like(closed), pressing=True,
+                cold=True,
+            )  # fmt: skip
+            if choice.host >= 0:
+                break
+        if choice.host < 0:
             if vm not in self._told:
                 self._told.add(vm)
                 run.note(now, "restart", -1, f"{one.name}: {choice.sentence(run.names)}")
             self._homeless[vm] = None
             return
-        else:
-            target = choice.host
+        target = choice.host
         self._told.discard(vm)
         self._booting.add(vm)
         run.usage.place(vm, target)
+        run.placement.started(vm, target)
         held = run.usage.taken(vm, target)
         run.usage.reserved[target] += held
         run.note(
             now, "restart", target,
-            f"{one.name} starts anew on {run.names[target]}, its services are back in {one.boot_ns / 1e9:g} s",
+            f"{one.name} starts anew on {run.names[target]}, its services are back in {(ARBITRATE_NS + one.boot_ns) / 1e9:g} s",
         )  # fmt: skip
 
         def booted(when: int) -> None:
@@ -286,7 +343,21 @@ class Breakage:
             self._booting.discard(vm)
             self._resume(vm, when)
 
-        run.at(now + one.boot_ns, booted)
+        run.at(now + ARBITRATE_NS + one.boot_ns, booted)
+
+    def _elsewhere(self, vm: int) -> npt.NDArray[np.bool_]:
+        """Return the hosts that a VM cannot start on, since its LUN, no CSV, is another's."""
+        run = self._run
+        mask = np.zeros(len(run.names), bool)
+        volume = run.cluster.volume(run.cluster.vms[vm].volume)
+        if volume.csv or len(run.cluster.vms_of(volume.name)) < 2:
+            return mask
+        for n, other in enumerate(run.cluster.vms):
+            if n != vm and other.volume == volume.name and (run.usage.up[n] or n in self._booting):
+                mask[:] = True
+                mask[run.usage.host_of[n]] = False
+                break
+        return mask
 
     def retry(self, now: int) -> None:
         """Start what found no host before."""

@@ -47,10 +47,10 @@ class MoveRecord:
     waited_ns : int
         From when it was asked for until it began.
     load : float
-        Of the VM at its beginning, as a share of its peak.
+        Share of the VM's processors in use at its beginning.
     plan : Move
     outcome : str
-        ``running``, ``completed``, or why it was not.
+        ``running`` (also where the run ends before it does), ``completed``, or why it was not.
     """
 
     number: int
@@ -174,6 +174,7 @@ class Day:
             "mover": self.mover,
             "moves": len(self.moves),
             "completed": len(done),
+            "not_over": sum(one.outcome == "running" for one in self.moves),
             "by_cause": _counted(one.cause for one in self.moves),
             "declined": dict(self.declined),
             "overload_min": _named(totals.overload_min),

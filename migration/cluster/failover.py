@@ -11,10 +11,11 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from migration.cluster.case import ARBITRATE_NS, DETECT_NS, Ending, S
+from migration.cluster.case import DETECT_NS, Ending, S
 from migration.cluster.faults import Fault
 from migration.cluster.quorum import has_quorum, survivor
 from migration.cluster.stage import OTHER, TARGET, Copy
+from migration.cluster.storage import ARBITRATE_NS
 
 if TYPE_CHECKING:
     from migration.cluster.faulted import FaultedMove
@@ -30,9 +31,9 @@ def split_brain(move: FaultedMove, fault: Fault, now: int) -> None:
 
 def _vote(move: FaultedMove, fault: Fault, now: int) -> None:
     case, stage = move.case, move.stage
-    sides = [case.source_side, case.nodes - case.source_side]
-    winner = survivor(case.quorum, sides, case.witness_side)
-    side_of = (0, 1, 0 if case.source_side > 1 else 1)
+    sides = _sides(move)
+    winner = survivor(case.quorum, sides, case.witness_side, case.nodes)
+    side_of = _side_of(move)
     said = "no side has" if winner is None else f"the {('source', 'target')[winner]}'s side has"
     move.say(now, f"{said} quorum ({case.quorum}, {sides[0]} against {sides[1]} nodes)")
     lost = False
@@ -58,6 +59,20 @@ def _vote(move: FaultedMove, fault: Fault, now: int) -> None:
         vm_lost(move, now, 0)
     elif move.moving and not move.committed:
         move.roll_back(now, "the target is shut out of the cluster")
+
+
+def _side_of(move: FaultedMove) -> tuple[int, int, int]:
+    """Return the sides of the three nodes of the stage."""
+    return 0, 1, 0 if move.case.source_side > 1 else 1
+
+
+def _sides(move: FaultedMove) -> list[int]:
+    """Return how many nodes are there on each side; a dead one has no vote to give."""
+    case = move.case
+    sides = [case.source_side, case.nodes - case.source_side]
+    for node, side in zip(move.stage.nodes[: case.nodes], _side_of(move), strict=False):
+        sides[side] -= not node.alive
+    return sides
 
 
 def _hung_stops(move: FaultedMove, place: int, now: int) -> None:
@@ -95,8 +110,7 @@ def restart(move: FaultedMove, now: int) -> None:
     gone = sum(not node.able for node in stage.nodes[: min(case.nodes, 3)])
     split = any(node.evicted for node in stage.nodes)
     if split:
-        sides = [case.source_side, case.nodes - case.source_side]
-        held = survivor(case.quorum, sides, case.witness_side) is not None
+        held = survivor(case.quorum, _sides(move), case.witness_side, case.nodes) is not None
     else:
         held = has_quorum(case.quorum, case.nodes, case.nodes - gone, True)
     able = [n for n in able if stage.nodes[n].disk]
@@ -119,15 +133,9 @@ def _take(move: FaultedMove, place: int, now: int) -> None:
         move.restarting = -1
         restart(move, now)
         return
-    for n, hung in enumerate(stage.nodes):
-        if n != place and hung.copy is Copy.RUNNING:
-            # Rule: a write without the reservation is refused; the guest sees its disk fail
-            hung.copy = Copy.STALE
-            hung.disconnect()
-            stage.disk.write(n)
-            move.say(now, f"the write of the copy that still ran on the {hung.name} is refused")
+    move.reservation = place
     node.reserved = True
-    node.connect()
+    move.at(now, lambda when: node.connect(), of_move=True)  # once nobody else has the port
     move.at(now + move.case.boot_ns, partial(_booted, move, place), of_move=True)
 
 

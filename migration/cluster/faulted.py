@@ -6,6 +6,7 @@ Everything happens as events on a stage, after each of which the invariants are 
 from __future__ import annotations
 
 import heapq
+import math
 from collections.abc import Callable
 from functools import partial
 
@@ -69,6 +70,7 @@ class FaultedMove:
         self._queue: list[tuple[int, int, int, Callable[[int], None]]] = []
         self._sequence = 0
         self.epoch = 0
+        self.reservation = SOURCE
         self.committed = False
         self.moving = True
         self.excused = False
@@ -86,6 +88,7 @@ class FaultedMove:
         self.no_memory = False
         self.slower = False
         self.last_ns = 0
+        self.planned: dict[int, tuple[int, str]] = {}
         self.plan = self._planned()
         self.phases = phases_of(self.plan)
 
@@ -94,35 +97,51 @@ class FaultedMove:
     def _planned(self) -> Move:
         case = self.case
         base = planned(case)
-        steps: list[tuple[int, float]] = [(0, case.link_bytes_per_s)]
-        pace: list[tuple[int, float]] = [(0, 1.0)]
         phases = phases_of(base)
-        for fault in case.faults:
+        paces: list[tuple[int, float]] = []
+        slower: list[tuple[int, float]] = []
+        downs: list[tuple[int, int]] = []
+        for n, fault in enumerate(case.faults):
             begin, end = phases[fault.phase]
-            at = max(begin + round(fault.share * (end - begin)), steps[-1][0] + 1, pace[-1][0] + 1)
+            at = max(1, begin + round(fault.share * (end - begin)))
             place = PHASES.index(fault.phase)
             if fault.kind is Kind.LINK_SLOWDOWN and place < 4:
-                steps.append((at, steps[-1][1] * fault.strength))
-                self.struck.append((fault.kind, fault.phase))
-                self.say(at, f"the link slows down to {fault.strength:.0%} of its rate")
-                self.slower = True
+                slower.append((at, fault.strength))
+                text = f"the link slows down to {fault.strength:.0%} of its rate"
             elif fault.kind is Kind.DIRTIES and place < 2:
-                pace.append((at, fault.strength))
-                self.struck.append((fault.kind, fault.phase))
-                self.say(at, f"the guest writes {fault.strength:.0f} times as fast")
-                self.slower = True
+                paces.append((at, fault.strength))
+                text = f"the guest writes {fault.strength:.0f} times as fast"
             elif (
                 fault.kind is Kind.LINK_LOSS and 0 < fault.back_ns <= LINK_GIVE_UP_NS and place < 4
             ):
-                steps += [(at, STALLED_BYTES_PER_S), (at + fault.back_ns, steps[-1][1])]
-                self.struck.append((fault.kind, fault.phase))
-                self.say(
-                    at, f"the link is down for {fault.back_ns / S:.1f} s; the move waits for it"
-                )
-                self.slower = True
-        if len(steps) == 1 and len(pace) == 1:
+                downs.append((at, at + fault.back_ns))
+                text = f"the link is down for {fault.back_ns / S:.1f} s; the move waits for it"
+            else:
+                continue
+            self.planned[n] = at, text
+        if not self.planned:
             return base
-        return planned(case, tuple(steps), tuple(pace))
+
+        def rate(at: int) -> float:
+            if any(begin <= at < end for begin, end in downs):
+                return STALLED_BYTES_PER_S
+            left = math.prod(share for begin, share in slower if begin <= at)
+            return case.link_bytes_per_s * left
+
+        times = {0, *(at for at, _ in slower), *(at for down in downs for at in down)}
+        link = tuple((at, rate(at)) for at in sorted(times))
+        pace = tuple(
+            (at, math.prod(factor for begin, factor in paces if begin <= at))
+            for at in sorted({0, *(at for at, _ in paces)})
+        )
+        return planned(case, link, pace)
+
+    def _slow(self, fault: Fault, text: str, now: int) -> None:
+        """Tell of what the plan knows already, where the move is still under way."""
+        if self.moving and not self.committed:
+            self.struck.append((fault.kind, fault.phase))
+            self.say(now, text)
+            self.slower = True
 
     # Time
 
@@ -154,8 +173,10 @@ class FaultedMove:
                 lambda now: self.roll_back(now, "it does not converge"),
                 of_move=True,
             )
-        for fault in self.case.faults:
-            if (fault.kind, fault.phase) in self.struck:
+        for n, fault in enumerate(self.case.faults):
+            if n in self.planned:
+                when, text = self.planned[n]
+                self.at(when, partial(self._slow, fault, text))
                 continue
             begin, end = phases[fault.phase]
             self.at(
@@ -175,9 +196,18 @@ class FaultedMove:
         """Let running copies write, and hold the invariants."""
         stage = self.stage
         for n, node in enumerate(stage.nodes):
-            if node.copy is Copy.RUNNING and node.disk and stage.disk.there:
-                if not stage.disk.write(n):
-                    self.broken.append((now, "one-writer"))
+            if node.copy is not Copy.RUNNING or not stage.disk.there:
+                continue
+            if not node.disk and n == self.reservation:
+                continue  # its writes wait for a path
+            taken = node.disk and stage.disk.write(n)
+            if taken != (n == self.reservation):
+                self.broken.append((now, "one-writer"))
+            if not taken and node.evicted:
+                # Rule: a write without the reservation is refused; the guest sees its disk fail
+                node.copy = Copy.STALE
+                node.disconnect()
+                self.say(now, f"the write of the copy that still ran on the {node.name} is refused")
         self.checks += 1
         for name in invariants.after_event(
             stage, self.excused, not self.committed and self.lost_at < 0
@@ -188,12 +218,12 @@ class FaultedMove:
         stage = self.stage
         holders = stage.holders()
         holder = holders[0] if holders else -1
-        self.checks += 1
-        for name in invariants.at_the_end(stage, holder if holder >= 0 else None):
+        ended = {Ending.ROLLED_BACK: SOURCE, Ending.REFUSED: SOURCE, Ending.COMPLETED: TARGET}
+        expected = None if self.ending is Ending.LOST else self.reservation
+        if self.ending is not None:
+            expected = ended.get(self.ending, expected)
+        for name in invariants.at_the_end(stage, expected):
             self.broken.append((self.last_ns, name))
-        writers = stage.disk.writers
-        if len(writers) > 1 and not self.committed and self.lost_at < 0:
-            self.broken.append((self.last_ns, "one-writer"))
         if self.ending is None:
             self.broken.append((self.last_ns, "accounted"))
         ending = self.ending or Ending.COMPLETED
@@ -243,7 +273,7 @@ class FaultedMove:
         if not (target.able and target.disk and stage.disk.hand_over(SOURCE, TARGET)):
             self.roll_back(now, "the target cannot take the disk")
             return
-        self.committed = True
+        self.committed, self.reservation = True, TARGET
         source.copy = Copy.STALE
         source.disconnect()
         target.copy = Copy.SUSPENDED
@@ -314,6 +344,10 @@ class FaultedMove:
         if source.copy is Copy.SUSPENDED:
             self.say(now, f"rolled back: {why}; the source holds the reservation and goes on")
             self.at(now + start_ns(self.case), self._resume_source, of_move=True)
+        elif source.copy is Copy.RUNNING and not source.disk:
+            source.copy = Copy.CRITICAL
+            self.stop(now)
+            self.say(now, f"rolled back: {why}; the VM is paused, since the source has no disk")
         else:
             self.say(now, f"rolled back: {why}; the VM never stopped")
 

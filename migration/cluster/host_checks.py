@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
 from migration.cluster.findings import Finding, Result, finding
 from migration.cluster.model import Cluster, Host, Vm, Volume
+from migration.cluster.storage import reach
 from pcaps.addresses import key_to_mac
 from vswitch.macpool import MacPool
 
@@ -135,7 +135,7 @@ def system(cluster: Cluster) -> Iterator[Finding]:
         "start its cluster service and join it, or take it out of the scenario",
         f"{len(cluster.hosts)} hosts are members",
     )  # fmt: skip
-    most = max(one.system.most_nodes for one in cluster.hosts)
+    most = min((one.system.most_nodes for one in cluster.hosts if one.system.clusters), default=0)
     many = len(cluster.hosts) > most
     yield finding(
         "node-count", Result.FAIL if many else Result.PASS, "cluster",
@@ -197,7 +197,7 @@ def _path_count(volume: Volume, host: Host) -> int:
 
 
 def _subnet(network: str, host: Host) -> str:
-    return str(ipaddress.ip_interface(host.addresses[network]).network)
+    return host.subnets[network]
 
 
 def _driver_levels(cluster: Cluster) -> Iterator[Finding]:
@@ -247,13 +247,13 @@ def networks(cluster: Cluster) -> Iterator[Finding]:
         "" if own and fast else "give live moves a network of their own, 1 Gbit/s or more",
     )  # fmt: skip
     beats = [one for one in cluster.networks if "heartbeat" in one.uses]
-    several = len(cluster.networks) > 1
+    several = len(beats) > 1
     yield finding(
         "heartbeat-network", Result.PASS if several else Result.WARNING,
         listed([one.name for one in beats or cluster.networks]),
-        f"{len(cluster.networks)} network{'s' * several} join{'s' * (not several)} the hosts "
-        f"({cluster.line(cluster.networks[0])})",
-        "" if several else "join the hosts by a second network",
+        f"heartbeats go over {len(beats)} network{'s' * (len(beats) != 1)} "
+        f"({cluster.line((beats or cluster.networks)[0], 'uses')})",
+        "" if several else "let heartbeats go over a second network",
     )  # fmt: skip
     chimney = {
         host.name: max((one.chimney for one in host.switches), default=0) for host in cluster.hosts
@@ -321,28 +321,27 @@ def _addresses(cluster: Cluster) -> Iterator[Finding]:
 
 def storage(cluster: Cluster) -> Iterator[Finding]:
     """Check volumes and paths to them."""
-    used = {vm.volume for vm in cluster.vms}
-    few, mixed, slow = [], [], []
+    few, mixed, slow, owned = [], [], [], []
     for volume in cluster.volumes:
         line = cluster.line(volume, "path")
-        vms = [vm for vm in cluster.vms if vm.volume == volume.name]
-        if vms and not volume.csv and len(vms) > 1:
+        vms = cluster.vms_of(volume.name)
+        if not volume.csv and len(vms) > 1:
+            owned.append(volume)
+            apart = len({vm.host for vm in vms}) > 1
             yield finding(
-                "csv", Result.WARNING, volume.name,
+                "csv", Result.FAIL if apart else Result.WARNING, volume.name,
                 f"{listed([one.name for one in vms])} share '{volume.name}', which is no CSV "
                 f"({cluster.line(volume, 'csv')})",
                 "make it a Clustered Shared Volume, or give each VM a volume of its own",
             )  # fmt: skip
-        counts = groups_of(
-            (host for host in cluster.hosts if volume.paths_of(host.name)),
-            partial(_path_count, volume),
-        )
-        lonely = counts.get(1, [])
-        if lonely:
+        counts = groups_of(cluster.hosts, partial(_path_count, volume))
+        for count, said in ((0, "no path"), (1, "one path")):
+            if count not in counts or not (vms or count):
+                continue
             few.append(volume)
             yield finding(
                 "mpio-paths", Result.WARNING, volume.name,
-                f"{listed([one.name for one in lonely])}: one path to '{volume.name}' ({line})",
+                f"{listed([one.name for one in counts[count]])}: {said} to '{volume.name}' ({line})",
                 "add a second path through another adapter and switch",
             )  # fmt: skip
         kinds = sorted({(one.dsm, one.policy) for one in volume.paths})
@@ -353,17 +352,22 @@ def storage(cluster: Cluster) -> Iterator[Finding]:
                 "; ".join(f"{dsm}, {policy}" for dsm, policy in kinds) + f" ({line})",
                 "manage all paths to it by one DSM with one policy",
             )  # fmt: skip
-        if volume.csv and volume.redirected:
+        found = [
+            one for one in cluster.hosts if reach(cluster, volume, one.name).way == "redirected"
+        ]
+        if found:
             slow.append(volume)
+            key = "redirected" if volume.redirected else "path"
             yield finding(
                 "redirected-io", Result.WARNING, volume.name,
-                f"all I/O goes by {volume.coordinator} ({cluster.line(volume, 'redirected')})",
-                "end the backup or the maintenance that holds it in redirected I/O",
+                f"I/O of {listed([one.name for one in found])} goes by {volume.coordinator} "
+                f"({cluster.line(volume, key)})",
+                "end the backup or the maintenance that holds it in redirected I/O" if volume.redirected
+                else "give them paths of their own",
             )  # fmt: skip
     names = listed([one.name for one in cluster.volumes])
-    shared = any(not one.csv and one.name in used for one in cluster.volumes)
-    if not shared:
-        yield finding("csv", Result.PASS, names, "volumes with VMs are CSVs")
+    if not owned:
+        yield finding("csv", Result.PASS, names, "no volume but CSVs has the files of several VMs")
     for check, wrong, sound in (
         ("mpio-paths", few, "two or more paths from each host"),
         ("mpio-dsm", mixed, "one DSM and policy for each"),

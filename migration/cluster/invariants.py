@@ -13,16 +13,16 @@ INVARIANTS: dict[str, str] = {
     "some-copy": "Some host has the VM, unless the one that had it crashed or was shut out of the cluster.",
     "owner-runs": "A copy that runs holds the disk's reservation; whoever lost it does not run.",
     "one-writer": "The disk takes writes of one owner at a time, and owners change only by hand-over or failover.",
-    "memory": "A copy runs only with all of the VM's memory, equal page by page to what it was.",
+    "memory": "A copy runs only with all of the VM's memory reserved, and equal page by page to what it was.",
     "one-port": "The VM's port is on one host at most, and on its host when it runs.",
     "queues": "VM queues and filters of both adapters are the VM's own once at most, and the others' as before.",
     "accounted": "When all is over, memory, port, queue and offloaded connections are at the VM's host and nowhere else.",
-    "only-a-pause": "Until the handover, connections see no more than a pause at the source.",
+    "only-a-pause": "Until the handover, the VM's port stays at the source, so that connections see no more than a pause.",
 }
 """Id -> what holds."""
 
 
-def after_event(stage: Stage, excused: bool, rolled_back: bool) -> list[str]:
+def after_event(stage: Stage, excused: bool, at_source: bool) -> list[str]:
     """Return the invariants that do not hold now.
 
     Parameters
@@ -30,8 +30,8 @@ def after_event(stage: Stage, excused: bool, rolled_back: bool) -> list[str]:
     stage : Stage
     excused : bool
         The host that had the VM crashed or was shut out; it is being started anew.
-    rolled_back : bool
-        The move has not come to its handover, or was taken back.
+    at_source : bool
+        The move has not come to its handover, or was taken back, and the source has not been lost.
 
     Returns
     -------
@@ -49,7 +49,7 @@ def after_event(stage: Stage, excused: bool, rolled_back: bool) -> list[str]:
         node = nodes[n]
         if stage.disk.owner != n or not node.alive:
             broken.append("owner-runs")
-        if not node.complete or not stage.equal:
+        if not node.complete or not node.reserved or not stage.equal:
             broken.append("memory")
         if not node.port:
             broken.append("one-port")
@@ -61,9 +61,9 @@ def after_event(stage: Stage, excused: bool, rolled_back: bool) -> list[str]:
     for node in nodes:
         if not _queues_add_up(node):
             broken.append("queues")
-    if rolled_back and (nodes[1].copy is Copy.RUNNING or nodes[1].port):
+    if at_source and (nodes[1].copy is Copy.RUNNING or nodes[1].port or not nodes[0].port):
         broken.append("only-a-pause")
-    return broken
+    return sorted(set(broken))
 
 
 def _queues_add_up(node: Node) -> bool:
@@ -72,24 +72,23 @@ def _queues_add_up(node: Node) -> bool:
     mine = adapter.queue_of(VM)
     if mine is not None and not node.port:
         return False
-    others = sum(1 for queue in adapter.queues[1:] if queue.owner and queue.owner != VM)
-    if others != min(node.others, adapter.num_queues):
+    theirs = node.queues_of_others()
+    if theirs != node.theirs:
         return False
+    others = len(theirs)
     filters = sum(len(queue.filters) for queue in adapter.queues[1:])
     running = sum(1 for queue in adapter.queues[1:] if queue.state is QueueState.RUNNING)
     return filters == running and others <= filters <= others + (mine is not None)
 
 
-def at_the_end(stage: Stage, holder: int | None, memory_counts: bool = True) -> list[str]:
+def at_the_end(stage: Stage, holder: int | None) -> list[str]:
     """Return the invariants that do not hold when all is over.
 
     Parameters
     ----------
     stage : Stage
     holder : int, optional
-        Node that should have the VM; None where it is lost.
-    memory_counts : bool
-        Whether reservations of memory are looked at.
+        Node that should have the VM by how the move ended; None where it is lost.
 
     Returns
     -------
@@ -105,8 +104,9 @@ def at_the_end(stage: Stage, holder: int | None, memory_counts: bool = True) -> 
             or (node.copy is not Copy.NONE) != has
             or node.reserved != has
             or (node.chimney and not has)
+            or (node.copy is Copy.RUNNING and not node.disk)
         ):
             broken.append("accounted")
     if holder is not None and stage.disk.owner != holder:
         broken.append("owner-runs")
-    return broken
+    return sorted(set(broken))

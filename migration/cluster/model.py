@@ -6,6 +6,7 @@ of it can name the line. Sizes are bytes, rates bytes/s of payload, times nanose
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -171,6 +172,13 @@ class Host:
     storage_driver_for: str
     at: Where
 
+    @cached_property
+    def subnets(self) -> Mapping[str, str]:
+        """Cluster network -> subnet of its address there."""
+        return {
+            name: str(ipaddress.ip_interface(text).network) for name, text in self.addresses.items()
+        }
+
     def switch(self, name: str) -> HostSwitch | None:
         """Return its virtual network of that name, None where it has none."""
         return next((one for one in self.switches if one.name == name), None)
@@ -284,12 +292,13 @@ class Vm:
         Hosts that may have it; None for all.
     wants_queue : bool
     curve : Curve
-        Its load over a day; scales processors, network, memory and dirty rate.
+        Its load over a day: the share of its processors that is in use. Network and dirty rate
+        follow it; memory follows the share of its peak.
     bytes_per_s : float
-        Network traffic at the peak.
+        Network traffic at full load.
     working_set_bytes : int
     dirty_bytes_per_s : float
-        Pages written at the peak.
+        Pages written at full load.
     peers : str
         TCP stack of those it talks to.
     boot_ns : int
@@ -319,6 +328,11 @@ class Vm:
     peers: str
     boot_ns: int
     at: Where
+
+    def memory_at(self, load: float) -> float:
+        """Return the memory that it has at a load, in bytes."""
+        share = min(load / max(self.curve.peak, 1e-9), 1.0)
+        return self.least_bytes + share * (self.memory_bytes - self.least_bytes)
 
 
 @dataclass(frozen=True)
@@ -483,6 +497,17 @@ class Cluster:
     def vms_on(self, host: str) -> list[Vm]:
         """Return the VMs that begin on a host."""
         return [one for one in self.vms if one.host == host]
+
+    def vms_of(self, volume: str) -> tuple[Vm, ...]:
+        """Return the VMs whose files are on a volume."""
+        return self._of_volume.get(volume, ())
+
+    @cached_property
+    def _of_volume(self) -> Mapping[str, tuple[Vm, ...]]:
+        found: dict[str, list[Vm]] = {}
+        for vm in self.vms:
+            found.setdefault(vm.volume, []).append(vm)
+        return {name: tuple(vms) for name, vms in found.items()}
 
     @property
     def migration_network(self) -> ClusterNetwork:

@@ -5,7 +5,6 @@ Each says nothing where it holds. The wizard asks them for all VMs and hosts, a 
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Callable
 
 from migration.cluster.findings import Finding, Result, finding
@@ -19,13 +18,14 @@ MoveCheck = Callable[[Cluster, Vm, Host, Host], Finding | None]
 
 
 def _membership(cluster: Cluster, vm: Vm, source: Host, target: Host) -> Finding | None:
-    if target.member:
-        return None
-    return finding(
-        "cluster-membership", Result.FAIL, target.name,
-        f"{target.name} is no member of the cluster ({cluster.line(target, 'member')})",
-        "start its cluster service and join it",
-    )  # fmt: skip
+    for host in (target, source):
+        if not host.member:
+            return finding(
+                "cluster-membership", Result.FAIL, host.name,
+                f"{host.name} is no member of the cluster ({cluster.line(host, 'member')})",
+                "start its cluster service and join it",
+            )  # fmt: skip
+    return None
 
 
 def _edition(cluster: Cluster, vm: Vm, source: Host, target: Host) -> Finding | None:
@@ -149,11 +149,9 @@ def _mtu(cluster: Cluster, vm: Vm, source: Host, target: Host) -> Finding | None
 
 
 def _subnet(cluster: Cluster, vm: Vm, source: Host, target: Host) -> Finding | None:
-    for name in source.addresses.keys() & target.addresses.keys():
-        here, there = (
-            ipaddress.ip_interface(host.addresses[name]).network for host in (source, target)
-        )
-        if here != there:
+    for name in (one.name for one in cluster.networks):
+        here, there = source.subnets.get(name), target.subnets.get(name)
+        if here and there and here != there:
             return finding(
                 "cluster-subnets", Result.FAIL, target.name,
                 f"on '{name}' {source.name} is in {here} ({cluster.line(source, 'addresses')}), "
@@ -176,6 +174,20 @@ def _storage(cluster: Cluster, vm: Vm, source: Host, target: Host) -> Finding | 
     )  # fmt: skip
 
 
+def _together(cluster: Cluster, vm: Vm, source: Host, target: Host) -> Finding | None:
+    volume = cluster.volume(vm.volume)
+    others = () if volume.csv or source is target else cluster.vms_of(volume.name)
+    if len(others) < 2:
+        return None
+    other = next(one for one in others if one is not vm)
+    return finding(
+        "csv", Result.FAIL, vm.name,
+        f"the files of {vm.name} are on '{vm.volume}' ({cluster.line(vm, 'volume')}), which is no CSV "
+        f"({cluster.line(volume, 'csv')}), with those of {other.name}",
+        "make it a Clustered Shared Volume, or give each VM a volume of its own",
+    )  # fmt: skip
+
+
 def _owners(cluster: Cluster, vm: Vm, source: Host, target: Host) -> Finding | None:
     if vm.owners is None or target.name in vm.owners:
         return None
@@ -188,9 +200,16 @@ def _owners(cluster: Cluster, vm: Vm, source: Host, target: Host) -> Finding | N
 
 STATIC: tuple[MoveCheck, ...] = (
     _membership, _edition, _level, _domain, _reboot, _storage_driver, _vendor, _features,
-    _virtual_network, _vlan, _mtu, _subnet, _storage, _owners,
+    _virtual_network, _vlan, _mtu, _subnet, _storage, _together,
+    _owners,
 )  # fmt: skip
 """Checks that say the same at any time, in the order in which a move meets them."""
+
+
+AT_HOME = frozenset({"virtual-networks", "vlans", "mtu", "shared-storage"})
+"""Of them, those that hold for a VM on its own host too."""
+COLD = AT_HOME | {"cluster-membership", "possible-owners"}
+"""Of them, those that hold for a VM that is started anew: it brings no state with it."""
 
 
 def static_failures(cluster: Cluster, vm: Vm, source: Host, target: Host) -> tuple[str, ...]:
@@ -210,6 +229,7 @@ def static_failures(cluster: Cluster, vm: Vm, source: Host, target: Host) -> tup
     kind = (
         vm.at, vm.started_on.name, source.at, target.at, vm.volume,
         target.name in (vm.owners or (target.name,)), bool(volume.paths_of(target.name)),
+        source is target, *source.subnets.items(), *target.subnets.items(),
     )  # fmt: skip
     known: dict[object, tuple[str, ...]] = cluster.remembered
     found = known.get(kind)
@@ -282,7 +302,7 @@ def blackout_finding(cluster: Cluster, vm: Vm, load: float = 1.0) -> Finding | N
     cluster : Cluster
     vm : Vm
     load : float
-        Share of its peak.
+        Share of its processors in use.
 
     Returns
     -------
@@ -290,12 +310,19 @@ def blackout_finding(cluster: Cluster, vm: Vm, load: float = 1.0) -> Finding | N
     """
     move = transfer(cluster, vm, load)
     endured = endured_ns(vm.peers)
+    if not move.completed:
+        return finding(
+            "blackout", Result.FAIL, vm.name,
+            f"at {load:.0%} load the memory of {vm.name} is written faster than it is sent "
+            f"({cluster.line(vm, 'dirty')}), and {cluster.policy} does not end the move",
+            "move it when it writes less, or over a faster network",
+        )  # fmt: skip
     if move.blackout_ns * 2 <= endured:
         return None
     result = Result.FAIL if move.blackout_ns > endured else Result.WARNING
     return finding(
         "blackout", result, vm.name,
-        f"at full load {vm.name} would stand still for {move.blackout_ns / 1e9:.2f} s "
+        f"at {load:.0%} load {vm.name} would stand still for {move.blackout_ns / 1e9:.2f} s "
         f"({cluster.line(vm, 'dirty')}); peers with {vm.peers} endure {endured / 1e9:.1f} s "
         f"({cluster.line(vm, 'peers')})",
         "move it when it writes less, or over a faster network",
@@ -317,7 +344,7 @@ def move_findings(
     others : list of Vm
         VMs on the target.
     load : float
-        Of the VM, as a share of its peak.
+        Share of the VM's processors in use.
 
     Returns
     -------

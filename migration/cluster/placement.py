@@ -8,14 +8,14 @@ among equal ratings the host with the lower number wins.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from migration.cluster.model import RESOURCES
-from migration.cluster.move_checks import static_failures
+from migration.cluster.move_checks import COLD, static_failures
 from migration.cluster.usage import MEMORY, Usage
 
 STARS = 5
@@ -107,17 +107,28 @@ class Placement:
             if vm.apart:
                 groups.setdefault(vm.apart, []).append(n)
         self._apart = {name: np.array(found) for name, found in groups.items()}
+        self._vms = list(self._cluster.vms)
 
-    def _allowed(self, vm: int) -> tuple[npt.NDArray[np.bool_], dict[str, int]]:
+    def started(self, vm: int, host: int) -> None:
+        """Note that a VM was started anew on a host, whose processor's features it sees now."""
+        processor = self._cluster.hosts[host].processor
+        self._vms[vm] = replace(self._vms[vm], started_on=processor)
+
+    def _allowed(self, vm: int, cold: bool) -> tuple[npt.NDArray[np.bool_], dict[str, int]]:
         """Which hosts no static check refuses, and how many each one does."""
-        one = self._cluster.vms[vm]
+        one = self._vms[vm]
         source = self._cluster.hosts[int(self._usage.host_of[vm])]
-        key = (one.at, one.volume, one.owners, one.started_on.name, source.at)
+        key = (
+            one.at, one.volume, one.owners, one.started_on.name, source.at, *source.subnets.items(),
+            cold, source.name if cold else "",
+        )  # fmt: skip
         if key not in self._static:
             mask = np.ones(len(self._cluster.hosts), bool)
             why: dict[str, int] = {}
             for n, host in enumerate(self._cluster.hosts):
                 failed = static_failures(self._cluster, one, source, host)
+                if cold:
+                    failed = tuple(name for name in failed if name in COLD)
                 if failed:
                     mask[n] = False
                     why[failed[0]] = why.get(failed[0], 0) + 1
@@ -132,6 +143,7 @@ class Placement:
         closed: npt.NDArray[np.bool_],
         busy: npt.NDArray[np.bool_],
         pressing: bool,
+        cold: bool = False,
     ) -> Choice:
         """Return the best target for a VM.
 
@@ -146,34 +158,39 @@ class Placement:
             Hosts that take part in as many moves as they may, or are left alone after one.
         pressing : bool
             The VM has to go: a target may come above its thresholds, as long as it has the memory.
+        cold : bool
+            It does not run, and is started anew: its own host will do, and it brings no state.
 
         Returns
         -------
         Choice
         """  # fmt: skip
-        found = self._choose(vm, use, closed=closed, busy=busy, pressing=pressing, apart=True)
-        if found.host < 0 and pressing and "anti-affinity" in (found.refused or {}):
+        found = self._choose(vm, use, closed, busy, pressing=pressing, cold=cold, apart=True)
+        refused = found.refused or {}
+        if found.host < 0 and pressing and "anti-affinity" in refused and "busy" not in refused:
             # Rule: AntiAffinityClassNames is a preference: a VM that has to go is placed all the same
-            return self._choose(vm, use, closed=closed, busy=busy, pressing=True, apart=False)
+            return self._choose(vm, use, closed, busy, pressing=True, cold=cold, apart=False)
         return found
 
     def _choose(
         self,
         vm: int,
         use: npt.NDArray[np.float64],
-        *,
         closed: npt.NDArray[np.bool_],
         busy: npt.NDArray[np.bool_],
+        *,
         pressing: bool,
+        cold: bool,
         apart: bool,
     ) -> Choice:
         """Return the best target, apart from its anti-affinity group or not."""  # fmt: skip
         usage = self._usage
         source = int(usage.host_of[vm])
-        allowed, why = self._allowed(vm)
+        allowed, why = self._allowed(vm, cold)
         refused = dict(why)
         open_ = allowed.copy()
-        open_[source] = False
+        if not cold:
+            open_[source] = False
 
         def refuse(mask: npt.NDArray[np.bool_], reason: str) -> None:
             count = int(np.count_nonzero(open_ & mask))

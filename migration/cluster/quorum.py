@@ -64,23 +64,27 @@ def has_quorum(mode: str, nodes: int, present: int, owns_witness: bool) -> bool:
     return present > 0 and 2 * mine > votes(mode, nodes, owns_witness)
 
 
-def survivor(mode: str, parts: Sequence[int], witness_with: int | None) -> int | None:
+def survivor(
+    mode: str, parts: Sequence[int], witness_with: int | None, nodes: int | None = None
+) -> int | None:
     """Return which part of a split cluster goes on.
 
     Parameters
     ----------
     mode : str
     parts : sequence of int
-        Nodes of each part; together all nodes.
+        Nodes of each part.
     witness_with : int, optional
         Which part owns the witness; None when nobody reaches it.
+    nodes : int, optional
+        That the cluster is made of, where some are in no part; those of the parts by default.
 
     Returns
     -------
     int or None
         Its place in `parts`; None when no part has quorum.
     """
-    nodes = sum(parts)
+    nodes = sum(parts) if nodes is None else nodes
     for place, present in enumerate(parts):
         if has_quorum(mode, nodes, present, place == witness_with):
             return place

@@ -9,6 +9,7 @@ from pathlib import Path
 from migration.cluster.curves import SHAPES, Curve
 from migration.cluster.model import (
     OPERATING_SYSTEMS,
+    RESOURCES,
     Cluster,
     ClusterNetwork,
     DayFault,
@@ -40,7 +41,9 @@ from vswitch.problems import unknown
 from vswitch.scenario import load
 
 MOST_PROCESSORS = 64
+MOST_ADDRESSES = 256
 HOUR_NS = 3_600_000_000_000
+SECOND_NS = 1_000_000_000
 Found = tuple[Where, str]
 
 
@@ -104,6 +107,10 @@ def contradictions(section: ClusterSection) -> Iterator[Found]:
     volumes = [one.name for one in section.volume] or ["csv1"]
     if section.witness and section.witness not in (*volumes, "share"):
         yield ("witness",), unknown("volume", section.witness, [*volumes, "share"])
+    elif section.witness:
+        yield from _of_witness(section, len(hosts))
+    if section.heartbeat <= 0:
+        yield ("heartbeat",), "is 0; give a time above it"
     for place, work in enumerate(section.maintenance):
         for name in work.hosts:
             if name not in hosts:
@@ -120,6 +127,15 @@ def contradictions(section: ClusterSection) -> Iterator[Found]:
                 yield ("fault", place), f"a {fault.kind} needs a {key}"
             elif name and name not in known:
                 yield ("fault", place, key), unknown(key, name, known)
+
+
+def _of_witness(section: ClusterSection, nodes: int) -> Iterator[Found]:
+    share = section.witness == "share"
+    mode = section.quorum or ("node-and-disk" if nodes % 2 == 0 else "node-majority")
+    if mode == "node-majority":
+        yield ("witness",), "does not vote with node-majority; leave it out, or give quorum"
+    elif share != (mode == "node-and-share"):
+        yield ("witness",), f"'{section.witness}' is no witness of {mode}; change one of them"
 
 
 def _twice(section: ClusterSection) -> Iterator[Found]:
@@ -157,16 +173,18 @@ def _of_host(host: HostSection, at: Where, networks: list[str]) -> Iterator[Foun
     for network, address in host.addresses.items():
         if network not in networks:
             yield (*at, "addresses"), unknown("network", network, networks)
-        for text in names_of(address, host.count)[:1]:
+        for text in dict.fromkeys(names_of(address, host.count)):
             try:
                 ipaddress.ip_interface(text)
             except ValueError:
                 yield (*at, "addresses"), f"'{text}' is not an address; write 10.0.0.{{n}}/24"
-    if host.mac_pool_ip:
+                break
+    for text in dict.fromkeys(names_of(host.mac_pool_ip, host.count)) if host.mac_pool_ip else ():
         try:
-            MacPool(names_of(host.mac_pool_ip, 1)[0])
+            MacPool(text)
         except BadInput as error:
             yield (*at, "mac_pool_ip"), error.what
+            break
     switches = [one.name for one in host.switch]
     for place, name in enumerate(switches):
         if name in switches[:place]:
@@ -176,8 +194,16 @@ def _of_host(host: HostSection, at: Where, networks: list[str]) -> Iterator[Foun
 def _of_volume(volume: VolumeSection, at: Where, hosts: list[str]) -> Iterator[Found]:
     if not volume.path and "path" in volume.model_fields_set:
         yield (*at, "path"), f"no path leads to volume '{volume.name}'; give one, or leave path out"
+    reached = {name for path in volume.path for name in path.hosts or hosts} or set(hosts)
     if volume.coordinator and volume.coordinator not in hosts:
         yield (*at, "coordinator"), unknown("host", volume.coordinator, hosts)
+    elif volume.coordinator and volume.coordinator not in reached:
+        yield (
+            (*at, "coordinator"),
+            f"'{volume.coordinator}' has no path to '{volume.name}'; name a host that has",
+        )
+    if volume.redirected and not volume.csv:
+        yield (*at, "redirected"), f"'{volume.name}' is no CSV; only CSVs have redirected I/O"
     for place, path in enumerate(volume.path):
         for name in path.hosts:
             if name not in hosts:
@@ -221,11 +247,30 @@ def _of_vms(section: ClusterSection, hosts: list[str]) -> Iterator[Found]:
             elif vm.mac in taken:
                 yield (*at, "mac"), f"belongs to '{taken[vm.mac]}' already; give another"
             taken[vm.mac] = vm.name
+    yield from _too_many(section, hosts)
+
+
+def _too_many(section: ClusterSection, hosts: list[str]) -> Iterator[Found]:
+    """More VMs on a host than its MAC pool has addresses."""
+    counts = dict.fromkeys(hosts, 0)
+    for place, vm in enumerate(section.vm):
+        named = [vm.host] if isinstance(vm.host, str) else vm.host or hosts
+        if vm.mac is None and all(name in counts for name in named):
+            for n in range(vm.count):
+                host = named[n % len(named)]
+                counts[host] += 1
+                if counts[host] > MOST_ADDRESSES:
+                    yield (
+                        ("vm", place),
+                        f"'{host}' gets more than the {MOST_ADDRESSES} VMs that its MAC pool has addresses for; "
+                        "deal them out to more hosts, or give addresses",
+                    )
+                    return
 
 
 def _of_mover(mover: MoverSection) -> Iterator[Found]:
     at: Where = ("mover",)
-    for name in ("processors", "memory", "network", "queues"):
+    for name in RESOURCES:
         high, low = getattr(mover, f"{name}_high"), getattr(mover, f"{name}_low")
         for key, value in ((f"{name}_high", high), (f"{name}_low", low)):
             if not 0.0 < value <= 1.0:
@@ -243,8 +288,10 @@ def _of_mover(mover: MoverSection) -> Iterator[Found]:
         weight = getattr(mover, f"weight_{name}")
         if weight < 0:
             yield (*at, f"weight_{name}"), f"a weight of {weight:g} is below 0; use 0 or more"
-    if mover.interval <= 0:
-        yield (*at, "interval"), "the mover never looks; give a time above 0"
+    if not any(getattr(mover, f"weight_{name}") for name in RESOURCES):
+        yield (*at, "weight_processors"), "all weights are 0, so that no target is better; give one"
+    if mover.interval < SECOND_NS:
+        yield (*at, "interval"), "is less than a second; give 1s or more"
     elif mover.cool_down < mover.interval:
         yield (
             (*at, "cool_down"),
@@ -365,18 +412,20 @@ def _hosts(section: ClusterSection) -> Iterator[Host]:
 def _volumes(section: ClusterSection, hosts: tuple[str, ...]) -> Iterator[Volume]:
     for place, one in enumerate(section.volume or [VolumeSection(name="csv1")]):
         at: Where = ("cluster", "volume", place)
+        paths = tuple(
+            StoragePath(
+                tuple(path.hosts) or hosts, path.count, path.dsm, path.policy,
+                payload_of(path.rate), (*at, "path", n) if one.path else at,
+            )
+            for n, path in enumerate(one.path or [StoragePathSection()])
+        )  # fmt: skip
+        reached = {name for path in paths for name in path.hosts}
         yield Volume(
             name=one.name,
             csv=one.csv,
-            coordinator=one.coordinator or hosts[0],
+            coordinator=one.coordinator or next(name for name in hosts if name in reached),
             redirected=one.redirected,
-            paths=tuple(
-                StoragePath(
-                    tuple(path.hosts) or hosts, path.count, path.dsm, path.policy,
-                    payload_of(path.rate), (*at, "path", n) if one.path else at,
-                )
-                for n, path in enumerate(one.path or [StoragePathSection()])
-            ),
+            paths=paths,
             at=at,
         )  # fmt: skip
 

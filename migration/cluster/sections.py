@@ -57,12 +57,20 @@ def _name_of(known: dict[str, Any], kind: str) -> BeforeValidator:
     return _read(read)
 
 
-def _clock(text: str) -> int:
-    """Read ``08:30`` as a time since midnight."""
+def _moment(text: str) -> int:
+    """Read ``08:30`` as a time since midnight; ``32:30`` is on the next day."""
     hour, colon, minute = text.partition(":")
-    if colon and hour.isdigit() and minute.isdigit() and int(minute) < 60:
+    if colon and hour.isdecimal() and minute.isdecimal() and int(minute) < 60 and len(hour) < 4:
         return (int(hour) * 60 + int(minute)) * 60_000_000_000
     raise BadInput(f"'{text}' is not a time of day; write it as 08:30")
+
+
+def _clock(text: str) -> int:
+    """Read ``08:30`` as a time since midnight."""
+    found = _moment(text)
+    if found >= 24 * 3_600_000_000_000:
+        raise BadInput(f"'{text}' is not within a day; give 00:00 to 23:59")
+    return found
 
 
 def time_of_day(text: str, option: str) -> int:
@@ -77,6 +85,7 @@ Size = Annotated[int, _read(parse_bytes), WithJsonSchema({"format": "size"})]
 Speed = Annotated[Rate, _read(_rate), WithJsonSchema({"format": "rate"})]
 Pages = Annotated[Rate, _read(parse_rate), WithJsonSchema({"format": "rate"})]
 Clock = Annotated[int, _read(_clock), WithJsonSchema({"format": "time of day"})]
+Moment = Annotated[int, _read(_moment), WithJsonSchema({"format": "time of day"})]
 ProcessorName = Annotated[
     str, _read(lambda text: processor(text).name), WithJsonSchema({"format": "processor"})
 ]
@@ -238,7 +247,8 @@ class MoverSection(_Section):
     interval: Time = _written("60s", description="From one look to the next.")
     duration: Time = _written("5min", description="How long a threshold must be crossed.")
     cool_down: Time = _written(
-        "15min", description="How long the hosts and the VM of a move are left alone."
+        "15min",
+        description="How long the VM and the target of a move are left alone; its source for duration.",
     )
     processors_high: float = Field(0.85, description="Share of processors that is too much.")
     processors_low: float = Field(0.70, description="Share at which it is enough again.")
@@ -253,7 +263,7 @@ class MoverSection(_Section):
     weight_processors: float = Field(8, description="Weight of free processors in a rating.")
     weight_memory: float = Field(6, description="Weight of free memory.")
     weight_network: float = Field(4, description="Weight of free network.")
-    weight_queues: float = Field(4, description="Weight of a free VM queue.")
+    weight_queues: float = Field(4, description="Weight of a free default queue.")
     most_blackout: Time = _written(
         "5s", description="A move with a longer predicted blackout is not made."
     )
@@ -263,7 +273,9 @@ class MaintenanceSection(_Section):
     """Hosts that are emptied and worked on, one behind the other."""
 
     hosts: list[str] = Field([], description="Which; all, one after another, when empty.")
-    at: Clock = Field(description="When the first is emptied.")
+    at: Moment = Field(
+        description="When the first is emptied, since midnight of the first day; 32:00 is on the second."
+    )
     length: Time = _written("30min", description="How long the work at one takes.")
     what: Literal["maintenance", "patch"] = Field("maintenance", description="For people.")
 
@@ -274,7 +286,7 @@ class DayFaultSection(_Section):
     kind: Literal["host-crash", "path-loss", "volume-loss"] = Field(
         description="A host stops; a host loses its paths to a volume; a volume is gone."
     )
-    at: Clock = Field(description="When.")
+    at: Moment = Field(description="When, since midnight of the first day.")
     host: str = Field("", description="Which host.")
     volume: str = Field("", description="Which volume.")
     paths: int = Field(0, ge=0, le=32, description="How many paths are lost; all when 0.")

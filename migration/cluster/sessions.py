@@ -75,6 +75,35 @@ def through(
     }
 
 
+def forgotten(count: int, outage_ns: int, peers: str) -> dict[str, Any]:
+    """Return the verdicts of sessions with a VM that was started anew: it knows none of them.
+
+    Parameters
+    ----------
+    count : int
+    outage_ns : int
+        Until its services answer again.
+    peers : str
+
+    Returns
+    -------
+    dict
+        As of :func:`through`. Rule: RFC 9293 section 3.10.7.1, a segment to no connection is answered by a reset.
+    """
+    return {
+        "sessions": count,
+        "traffic": "rr",
+        "peers": peers,
+        "blackout_s": outage_ns / 1e9,
+        "survived": 0,
+        "timed_out": 0,
+        "reset": count,
+        "finished": 0,
+        "max_stall_s": outage_ns / 1e9,
+        "reason": "the VM was started anew and knows none of its connections",
+    }
+
+
 def verdicts(found: dict[str, Any]) -> str:
     """Return verdicts in a sentence."""
     lost = found["timed_out"] + found["reset"]

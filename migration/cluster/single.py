@@ -19,8 +19,8 @@ from migration.cluster.curves import Loads
 from migration.cluster.findings import Finding, Result
 from migration.cluster.model import Cluster, Host, Vm
 from migration.cluster.move_checks import move_findings
-from migration.cluster.sessions import FOR_GOOD_NS, through
-from migration.cluster.storage import PDO_REMOVE_NS
+from migration.cluster.sessions import FOR_GOOD_NS, forgotten, through
+from migration.cluster.storage import ARBITRATE_NS, PDO_REMOVE_NS
 from migration.cluster.transfer import transfer
 from migration.cluster.usage import Usage
 from migration.move import Move
@@ -41,6 +41,7 @@ PHASES: dict[str, str] = {
     "mtu": "full frames",
     "cluster-subnets": "network",
     "shared-storage": "handover",
+    "csv": "handover",
     "memory-free": "setup",
     "possible-owners": "setup",
     "blackout": "done",
@@ -69,7 +70,7 @@ class SingleMove:
     vm : Vm
     source, target : Host
     load : float
-        Of the VM, as a share of its peak.
+        Share of the VM's processors in use.
     findings : tuple of Finding
         What speaks against it.
     plan : Move
@@ -186,7 +187,9 @@ def _made(
     plan: Move, sessions: int, seed: int,
 ) -> SingleMove:  # fmt: skip
     failed = [one.check.id for one in found if one.result is Result.FAIL]
-    phases = {PHASES[name]: name for name in failed}
+    phases: dict[str, str] = {}
+    for name in failed:  # the first check of a phase is the one that refuses
+        phases.setdefault(PHASES[name], name)
     if "quick" in phases and not (source.system.clusters and target.system.clusters):
         phases = {"setup": phases["quick"]}  # without a cluster there is no Quick Migration either
     phase = next((one for one in _ORDER if one in phases), "done")
@@ -205,10 +208,18 @@ def _made(
     elif phase == "quick":
         plan = quick.plan(memory_bytes=vm.memory_bytes, pages=False)
         pause = plan.blackout_ns
-        outcome = (
-            f"there is no live migration ({check}): {vm.name} is saved, moved and restored, "
-            f"{pause / 1e9:.1f} s of blackout"
-        )
+        unmet = phases.get("device state") or phases.get("handover")
+        if unmet is None:
+            outcome = (
+                f"there is no live migration ({check}): {vm.name} is saved, moved and restored, "
+                f"{pause / 1e9:.1f} s of blackout"
+            )
+        else:
+            on = source
+            outcome = (
+                f"there is no live migration ({check}): {vm.name} is saved and moved, but {target.name} "
+                f"cannot restore it ({unmet}); it is restored at {source.name} after {pause / 1e9:.1f} s"
+            )
     elif phase == "device state":
         on, pause = source, before_state + state + start
         outcome = (
@@ -232,24 +243,32 @@ def _made(
         )  # fmt: skip
         outcome = f"done after {ms:.0f} ms of blackout, and {vm.name} {what} ({check})"
     elif phase == "disk":
-        pause = plan.blackout_ns + PDO_REMOVE_NS + vm.boot_ns
+        on, pause = source, plan.blackout_ns + PDO_REMOVE_NS + ARBITRATE_NS + vm.boot_ns
         outcome = (
             f"done, but {target.name} loses its paths under load ({check}): after "
-            f"{PDO_REMOVE_NS / 1e9:g} s the disk is given up, and {vm.name} starts anew elsewhere"
+            f"{PDO_REMOVE_NS / 1e9:g} s the disk is given up, and {vm.name} starts anew on {source.name}"
         )
     elif phase == "restart":
         detected = cluster.heartbeat_ns * cluster.missed
-        pause = plan.blackout_ns + detected + vm.boot_ns
+        on, pause = source, plan.blackout_ns + detected + ARBITRATE_NS + vm.boot_ns
         outcome = (
             f"done, but {target.name} still waits for a restart ({check}): when it comes, {vm.name} is "
-            f"missed after {detected / 1e9:g} s and starts anew elsewhere"
+            f"missed after {detected / 1e9:g} s and starts anew on {source.name}"
+        )
+    elif not plan.completed:
+        on, pause = source, 0
+        outcome = (
+            f"rolled back ({check}): the memory of {vm.name} is written faster than it is sent, "
+            f"{plan.bytes_sent / 1e6:,.0f} MB were sent for nothing"
         )
     else:
         outcome = f"done: {vm.name} runs on {target.name} after {ms:.0f} ms of blackout"
         if check:
             outcome += f", longer than its peers endure ({check})"
     verdicts: list[dict[str, Any]] = []
-    if sessions and pause:
+    if sessions and phase in ("disk", "restart"):
+        verdicts.append(forgotten(sessions, pause, vm.peers))
+    elif sessions and pause:
         if phase == "full frames":
             verdicts.append(through(sessions, plan.blackout_ns, vm.peers, seed=seed))
             verdicts.append(

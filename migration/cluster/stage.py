@@ -48,7 +48,7 @@ class Node:
 
     __slots__ = (
         "adapter", "alive", "chimney", "complete", "copy", "disk", "evicted", "name", "others", "port",
-        "reserved",
+        "reserved", "theirs",
     )  # fmt: skip
 
     def __init__(self, name: str, queues: int, others: int) -> None:
@@ -60,11 +60,19 @@ class Node:
         self.adapter = Adapter(num_queues=queues)
         for number in range(others):
             self.adapter.request_queue(f"other{number}", 0x0200 | (number + 1) << 24)
+        self.theirs = self.queues_of_others()
         self.port = False
         self.reserved = False
         self.copy = Copy.NONE
         self.complete = False
         self.chimney = 0
+
+    def queues_of_others(self) -> tuple[tuple[int, str], ...]:
+        """Return which VM queue belongs to which other VM."""
+        return tuple(
+            (n, queue.owner) for n, queue in enumerate(self.adapter.queues[1:], 1)
+            if queue.owner and queue.owner != VM
+        )  # fmt: skip
 
     @property
     def able(self) -> bool:
@@ -109,7 +117,7 @@ class Node:
         """Lose everything: copies, queues, memory."""
         self.alive = False
         self.adapter = Adapter(num_queues=self.adapter.num_queues)
-        self.others = 0
+        self.others, self.theirs = 0, ()
         self.port = self.reserved = self.complete = False
         self.copy = Copy.NONE
         self.chimney = 0
@@ -124,14 +132,12 @@ class Disk:
         Node that holds the reservation.
     """
 
-    __slots__ = ("accepted", "owner", "refused", "there", "writers")
+    __slots__ = ("owner", "refused", "there")
 
     def __init__(self, owner: int) -> None:
         self.owner = owner
         self.there = True
-        self.accepted = 0
         self.refused = 0
-        self.writers: list[int] = []
 
     def hand_over(self, expected: int, new: int) -> bool:
         """Give the reservation to another, if it is where one thinks: one operation, done or not."""
@@ -152,9 +158,6 @@ class Disk:
         if not self.there or node != self.owner:
             self.refused += 1
             return False
-        self.accepted += 1
-        if not self.writers or self.writers[-1] != node:
-            self.writers.append(node)
         return True
 
 
@@ -176,7 +179,3 @@ class Stage:
     def holders(self) -> list[int]:
         """Return the nodes that have the VM, running or standing still."""
         return [n for n, node in enumerate(self.nodes) if node.copy in HOLDING]
-
-    def running(self) -> list[int]:
-        """Return the nodes on which it runs."""
-        return [n for n, node in enumerate(self.nodes) if node.copy is Copy.RUNNING]

@@ -30,6 +30,8 @@ ONE_AT_A_TIME = frozenset({"failover-only", "weighted-paths"})
 
 RETRY_INTERVAL_NS = 1_000_000_000
 PDO_REMOVE_NS = 20_000_000_000
+ARBITRATE_NS = 3_000_000_000
+"""Challenge and defence of a persistent reservation, before a VM may start anew (believed)."""
 Lost = Mapping[tuple[str, str], int]
 """Host and volume -> paths between them that are gone."""
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from migration.cluster import failover
 from migration.cluster.case import DETECT_NS, LINK_GIVE_UP_NS, Ending, S
 from migration.cluster.faults import Fault, Kind
-from migration.cluster.stage import OTHER, SOURCE, TARGET, Copy
+from migration.cluster.stage import HOLDING, OTHER, SOURCE, TARGET, Copy
 from migration.cluster.storage import PDO_REMOVE_NS, RETRY_INTERVAL_NS
 
 if TYPE_CHECKING:
@@ -96,10 +96,10 @@ def source_paths(move: FaultedMove, fault: Fault, now: int) -> None:
     source = move.stage.nodes[SOURCE]
     if not _paths(move, SOURCE, fault, now):
         return
+    move.at(now + PDO_REMOVE_NS, partial(give_up_disk, move, SOURCE))
     if source.copy is Copy.RUNNING and not move.moving:
         source.copy = Copy.CRITICAL
         move.stop(now)
-        move.at(now + PDO_REMOVE_NS, partial(give_up_disk, move, SOURCE))
     elif move.moving and not move.committed:
         move.say(
             now, "its reads and writes wait; the target reaches the disk, and the move goes on"
@@ -124,8 +124,10 @@ def target_paths(move: FaultedMove, fault: Fault, now: int) -> None:
 def give_up_disk(move: FaultedMove, place: int, now: int) -> None:
     """A LUN that has lost all paths is removed: the VM has to start elsewhere."""
     node = move.stage.nodes[place]
-    if node.copy not in (Copy.CRITICAL, Copy.SUSPENDED) or node.disk or not node.alive:
+    if node.copy not in HOLDING or node.disk or not node.alive:
         return
+    if node.copy is Copy.SUSPENDED and move.moving and place == SOURCE:
+        return  # it reads and writes no more; the target will
     move.say(now, f"the {node.name} gives the disk up after {PDO_REMOVE_NS / S:.0f} s")
     node.forget()
     failover.vm_lost(move, now, 0)
@@ -162,6 +164,8 @@ def _volume_back(move: FaultedMove, now: int) -> None:
         here = stage.holders()
         at_target = bool(here) and here[0] == TARGET
         move.ending = Ending.COMPLETED if at_target or move.committed else Ending.ROLLED_BACK
+        if move.restart_ns:
+            move.ending = Ending.RESTARTED
     if move.excused:
         failover.restart(move, now)
 

@@ -106,7 +106,7 @@ def _rows(day: Day, plain: Day) -> Iterator[tuple[str, str, str]]:
                 yield f"{title}: {name}", cells[0], cells[1]
     for key, title in (
         ("vm_overload_min", "VM-minutes on overloaded hosts"),
-        ("vm_down_s", "VM-seconds down by faults"),
+        ("vm_down_s", "VM-seconds down"),
         ("moves", "moves"),
         ("waited_s", "seconds that moves waited for a host"),
     ):

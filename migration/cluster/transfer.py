@@ -25,7 +25,7 @@ def transfer(cluster: Cluster, vm: Vm, load: float, rate_factor: float = 1.0) ->
     cluster : Cluster
     vm : Vm
     load : float
-        Share of its peak, 0 to 1; its memory and dirty rate follow.
+        Share of its processors in use, 0 to 1; its memory and dirty rate follow.
     rate_factor : float
         Share of the network that this move gets.
 
@@ -35,9 +35,10 @@ def transfer(cluster: Cluster, vm: Vm, load: float, rate_factor: float = 1.0) ->
     """
     step = max(0, min(LOAD_STEPS, round(load * LOAD_STEPS)))
     share = step / LOAD_STEPS
-    memory = vm.least_bytes + share * (vm.memory_bytes - vm.least_bytes)
+    peak = max(vm.curve.peak, 1e-9)
+    of_peak = round(min(load / peak, 1.0) * LOAD_STEPS) / LOAD_STEPS
     return _planned(
-        round(memory), vm.working_set_bytes, vm.dirty_bytes_per_s * share,
+        round(vm.memory_at(of_peak * peak)), vm.working_set_bytes, vm.dirty_bytes_per_s * share,
         cluster.migration_network.bytes_per_s * rate_factor, cluster.policy,
     )  # fmt: skip
 

@@ -93,6 +93,7 @@ class Usage:
     def give_queue(self, vm: int) -> None:
         """Give a VM a VM queue of its host, where one is free: first come, first served."""
         host = self.host_of[vm]
+        self.queued[vm] = False
         taken = int(np.count_nonzero(self.queued & (self.host_of == host) & self.up))
         self.queued[vm] = bool(self.wants_queue[vm] and taken < self.queues[host])
 

@@ -15,7 +15,7 @@ from migration.cluster import host_checks, quorum
 from migration.cluster.findings import CHECKS, Finding, Result, counted, finding
 from migration.cluster.host_checks import listed
 from migration.cluster.model import GIB, Cluster, Host, Vm
-from migration.cluster.move_checks import STATIC, blackout_finding, static_failures
+from migration.cluster.move_checks import AT_HOME, STATIC, blackout_finding, static_failures
 from migration.cluster.transfer import transfer
 
 _OF_MOVES = (
@@ -131,9 +131,9 @@ def inventory(cluster: Cluster) -> dict[str, Any]:
 
 
 def _quorum(cluster: Cluster) -> Iterator[Finding]:
-    nodes = len(cluster.hosts)
+    nodes, members = len(cluster.hosts), sum(one.member for one in cluster.hosts)
     line = cluster.line(cluster, "quorum")
-    held = quorum.survives_losses(cluster.quorum, nodes, bool(cluster.witness))
+    held = quorum.survives_losses(cluster.quorum, nodes, bool(cluster.witness)) - (nodes - members)
     witness = next((one for one in cluster.volumes if one.name == cluster.witness), None)
     said = f"{cluster.quorum}, {nodes} nodes" + (
         f" and witness '{cluster.witness}'" if cluster.witness else ", no witness"
@@ -144,11 +144,18 @@ def _quorum(cluster: Cluster) -> Iterator[Finding]:
             f"the witness '{witness.name}' is a CSV ({cluster.line(witness, 'csv')})",
             "take a volume of its own, no CSV, as the witness",
         )  # fmt: skip
-    elif held < 1:
+    elif held < 0:
+        yield finding(
+            "quorum", Result.FAIL, "cluster",
+            f"{said}: {members} members are no majority ({line})", "join the other hosts",
+        )  # fmt: skip
+    elif held < 1 or cluster.quorum == "disk-only":
+        what = "the witness" if cluster.quorum == "disk-only" else "one node"
         yield finding(
             "quorum", Result.WARNING, "cluster",
-            f"{said}: the loss of one node stops the cluster ({line})",
-            "add a witness disk or file share",
+            f"{said}: the loss of {what} stops the cluster ({line})",
+            "let the nodes vote too" if cluster.quorum == "disk-only"
+            else "add a witness disk or file share",
         )  # fmt: skip
     else:
         yield finding("quorum", Result.PASS, "cluster", f"{said}: {held} may be lost ({line})")
@@ -169,8 +176,15 @@ def _names(vms: list[Vm]) -> str:
 def _moves(cluster: Cluster) -> Iterator[Finding]:
     """Which VMs cannot go where, told once for VMs and hosts alike."""
     by_check: dict[str, dict[Any, tuple[list[Vm], list[Host], int]]] = {}
+    at_home: set[str] = set()
     for vms in _kinds(cluster).values():
         source = cluster.host(vms[0].host)
+        for check in STATIC:
+            said = check(cluster, vms[0], source, source)
+            if said is not None and said.check.id in AT_HOME:
+                at_home.add(said.check.id)
+                where = f"{_names(vms)} on {source.name}"
+                yield finding(said.check.id, Result.FAIL, where, said.evidence, said.remedy)
         others = [one for one in cluster.hosts if one is not source]
         for target in others:
             for name in static_failures(cluster, vms[0], source, target):
@@ -182,10 +196,10 @@ def _moves(cluster: Cluster) -> Iterator[Finding]:
                     if target not in known[1]:
                         known[1].append(target)
     for name in _OF_MOVES:
-        if name not in by_check:
+        if name not in by_check and name not in at_home:
             yield finding(name, Result.PASS, "all VMs", "each VM may go to every other host")
             continue
-        for vms, targets, others_count in by_check[name].values():
+        for vms, targets, others_count in by_check.get(name, {}).values():
             first = next(
                 said
                 for check in STATIC

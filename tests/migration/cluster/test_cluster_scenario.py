@@ -51,7 +51,7 @@ def test_counts_make_names_addresses_and_hosts_in_turn():
         ({"rest": "[cluster.mover]\nprocessors_high = -0.5"}, "mover.processors_high", "out of range"),
         ({"rest": "[cluster.mover]\nprocessors_low = 0.9"}, "mover.processors_low", "flaps"),
         ({"rest": '[cluster.mover]\ncool_down = "1s"'}, "mover.cool_down", "flaps"),
-        ({"rest": '[cluster.mover]\ninterval = "0"'}, "mover.interval", "never looks"),
+        ({"rest": '[cluster.mover]\ninterval = "0"'}, "mover.interval", "less than a second"),
         ({"rest": "[cluster.mover]\nweight_memory = -1"}, "mover.weight_memory", "below 0"),
         ({"vm": 'working_set = "64GiB"'}, "vm[1].working_set", "more than memory"),
         ({"vm": "low = 0.9"}, "vm[1].low", "more than peak"),

@@ -9,6 +9,7 @@ import pytest
 from clusters import cluster, text
 
 from migration.cluster.findings import CHECKS, Result
+from migration.cluster.move_checks import static_failures
 from migration.cluster.processors import AMD, HIDDEN, INTEL, PROCESSORS, missing
 from migration.cluster.scenario import load_cluster
 from migration.cluster.survival import endured_ns
@@ -54,8 +55,8 @@ BROKEN = {
     "mac-pool": (
         {"a": 'mac_pool_ip = "10.0.0.5"', "b": 'mac_pool_ip = "10.9.0.5"'}, "fail", "a, b",
     ),
-    "shared-storage": ({"volume": "csv = false", "path": 'hosts = ["a"]'}, "fail", "web to b"),
-    "csv": ({"volume": "csv = false"}, "warning", "csv1"),
+    "shared-storage": ({"volume": "csv = false", "path": 'hosts = ["a"]'}, "fail", "db on b"),
+    "csv": ({"volume": "csv = false"}, "fail", "csv1"),
     "mpio-paths": ({"path": "count = 1"}, "warning", "csv1"),
     "mpio-dsm": (
         {"path": 'hosts = ["a"]\n[[cluster.volume.path]]\nhosts = ["b"]\ndsm = "vendor"'},
@@ -86,13 +87,70 @@ def test_a_check_finds_its_mistake_and_names_line_and_remedy(check):
 
 
 def test_quorum_and_networks_are_checked():
-    written = text().replace('quorum = "node-and-disk"\n', 'quorum = "node-majority"\n')
+    voted = 'quorum = "node-and-disk"\nwitness = "quorum"\n'
+    written = text().replace(voted, 'quorum = "node-majority"\n')
     found = {one.check.id: one for one in validate(_of(written)).findings}
     assert found["quorum"].result is Result.WARNING
     assert "the loss of one node stops the cluster" in found["quorum"].evidence
     one = text().replace('uses = ["live-migration"]', 'uses = ["live-migration", "client"]')
     found = {one.check.id: one for one in validate(_of(one)).findings}
     assert found["migration-network"].result is Result.WARNING
+
+
+def test_a_share_of_members_and_a_disk_alone_are_no_sound_quorum():
+    two = validate(cluster(rest='[[cluster.host]]\nname = "c{n}"\ncount = 3\nmember = false\n'))
+    (quorum,) = [one for one in two.findings if one.check.id == "quorum"]
+    assert quorum.result is Result.FAIL
+    assert "2 members are no majority" in quorum.evidence
+    alone = text().replace("node-and-disk", "disk-only")
+    (quorum,) = [one for one in validate(_of(alone)).findings if one.check.id == "quorum"]
+    assert quorum.result is Result.WARNING
+
+
+def test_volumes_are_checked_host_by_host():
+    found = validate(cluster(path='hosts = ["b"]'))
+    said = {one.check.id: one for one in found.findings}
+    assert said["mpio-paths"].evidence.startswith("a: no path to 'csv1'")
+    assert said["redirected-io"].evidence.startswith("I/O of a goes by b")
+    assert said["shared-storage"].result is Result.PASS
+
+
+def test_a_vm_is_checked_on_its_own_host_too():
+    found = validate(cluster(db='switch = "internal"', rest=INTERNAL))
+    said = [one.subject for one in found.findings if one.check.id == "virtual-networks"]
+    assert said == ["db on b", "db to a"]
+
+
+INTERNAL = """
+[[cluster.host]]
+name = "c"
+[[cluster.host.switch]]
+name = "internal"
+[[cluster.host.switch]]
+name = "external"
+"""
+
+
+def test_checks_of_one_section_see_the_addresses_of_each_host():
+    subnets = '[[cluster.host]]\nname = "z{n}"\ncount = 3\naddresses.live = "10.0.{n}.1/23"\n'
+    found = cluster(rest=subnets)
+    hosts = {one.name: one for one in found.hosts}
+    vm = found.vms[0]
+    assert "cluster-subnets" in static_failures(found, vm, hosts["z1"], hosts["z2"])
+    assert "cluster-subnets" not in static_failures(found, vm, hosts["z2"], hosts["z3"])
+
+
+def test_a_move_that_does_not_converge_is_no_short_one():
+    found = validate(
+        _of(
+            text(vm='dirty = "4GB/s"\npeak = 1.0').replace(
+                "[cluster]", '[cluster]\npolicy = "qemu"'
+            )
+        )
+    )
+    (said,) = [one for one in found.findings if one.check.id == "blackout"]
+    assert said.result is Result.FAIL
+    assert "written faster than it is sent" in said.evidence
 
 
 def _of(written):

@@ -210,13 +210,114 @@ def test_a_target_that_runs_before_the_handover_is_noticed(monkeypatch):
     assert {"only-a-pause", "owner-runs"} <= broken_by(tell(Case(number=1, faults=())))
 
 
-def test_two_writers_without_a_handover_are_noticed(monkeypatch):
-    def write(disk, node):
-        disk.writers += [0, 1] if not disk.writers else []
-        return True
+HUNG = {
+    "nodes": 5, "source_side": 1, "late_ns": 60 * S, "dirty_bytes_per_s": 1e6, "link_bytes_per_s": 1e5,
+}  # fmt: skip
 
-    monkeypatch.setattr(Disk, "write", write)
-    assert "one-writer" in broken_by(hit(Kind.CANCEL, Phase.PRECOPY))
+
+def test_a_disk_that_takes_everybodys_writes_is_noticed(monkeypatch):
+    assert broken_by(hit(Kind.SPLIT_BRAIN, Phase.PRECOPY, **HUNG)) == set()
+    monkeypatch.setattr(Disk, "write", lambda disk, node: True)
+    assert "one-writer" in broken_by(hit(Kind.SPLIT_BRAIN, Phase.PRECOPY, **HUNG))
+
+
+def test_a_port_that_leaves_the_source_early_is_noticed(monkeypatch):
+    suspend = FaultedMove._suspend
+
+    def early(move, now):
+        suspend(move, now)
+        move.stage.nodes[0].disconnect()
+
+    monkeypatch.setattr(FaultedMove, "_suspend", early)
+    assert "only-a-pause" in broken_by(tell(Case(number=1, faults=())))
+
+
+def test_a_queue_of_another_vm_that_changes_hands_is_noticed(monkeypatch):
+    connect = Node.connect
+
+    def steals(node):
+        connect(node)
+        if node.name == "target":
+            node.adapter.release_queue("other0")
+            node.adapter.request_queue("stranger", 0x0200 | 0x63 << 24)
+
+    monkeypatch.setattr(Node, "connect", steals)
+    assert "queues" in broken_by(tell(Case(number=1, faults=())))
+
+
+def test_memory_that_was_never_reserved_is_noticed(monkeypatch):
+    reserve = FaultedMove._reserve
+
+    def forgets(move, now):
+        reserve(move, now)
+        move.stage.nodes[1].reserved = False
+
+    monkeypatch.setattr(FaultedMove, "_reserve", forgets)
+    assert "memory" in broken_by(tell(Case(number=1, faults=())))
+
+
+def test_a_move_that_says_it_was_rolled_back_and_is_at_the_target_is_noticed(monkeypatch):
+    clean_up = FaultedMove._clean_up
+
+    def lies(move, now):
+        clean_up(move, now)
+        move.ending = Ending.ROLLED_BACK
+
+    monkeypatch.setattr(FaultedMove, "_clean_up", lies)
+    assert "accounted" in broken_by(tell(Case(number=1, faults=())))
+
+
+# Several faults
+
+
+def test_two_faults_of_a_kind_both_strike():
+    short, for_good = (
+        Fault(Kind.LINK_LOSS, Phase.PRECOPY, 0.2, S),
+        Fault(Kind.LINK_LOSS, Phase.PRECOPY),
+    )
+    for faults in ((short, for_good), (for_good, short)):
+        told = tell(Case(number=1, faults=faults))
+        assert told.ending is Ending.ROLLED_BACK
+        assert len(told.struck) == 2
+
+
+def test_what_slows_a_move_that_is_over_is_not_told():
+    crash = Fault(Kind.SOURCE_CRASH, Phase.SETUP, 0.2)
+    told = tell(Case(number=1, faults=(crash, Fault(Kind.DIRTIES, Phase.PRECOPY, 0.5, 0, 30.0))))
+    assert [kind for kind, _ in told.struck] == [Kind.SOURCE_CRASH]
+
+
+def test_faults_do_not_shift_each_other():
+    loss = Fault(Kind.LINK_LOSS, Phase.LAST_COPY, 0.5, S)
+    slow = Fault(Kind.LINK_SLOWDOWN, Phase.SETUP, 0.5, 0, 0.5)
+    alone = tell(Case(number=1, faults=(slow,)))
+    both = tell(Case(number=1, faults=(loss, slow)))
+    when = [next(at for at, text in one.events if "slows down" in text) for one in (alone, both)]
+    assert when[0] == when[1]
+
+
+def test_dead_nodes_have_no_votes_in_a_split():
+    crash, split = (Fault(kind, Phase.SETUP) for kind in (Kind.SOURCE_CRASH, Kind.SPLIT_BRAIN))
+    told = tell(Case(number=1, faults=(crash, split), nodes=3, source_side=2))
+    assert told.ending is Ending.LOST
+
+
+def test_a_vm_whose_source_has_no_disk_does_not_run_on_after_a_cancel():
+    lost, cancel = (
+        Fault(kind, Phase.PRECOPY, share)
+        for kind, share in ((Kind.SOURCE_PATHS, 0.2), (Kind.CANCEL, 0.8))
+    )
+    told = tell(Case(number=1, faults=(lost, cancel)))
+    assert told.broken == ()
+    assert told.ending is Ending.RESTARTED
+
+
+def test_a_vm_started_anew_whose_volume_comes_back_was_started_anew():
+    crash = Fault(Kind.SOURCE_CRASH, Phase.SETUP)
+    gone = Fault(Kind.VOLUME_LOSS, Phase.CLEANUP, 0.9, 90 * S)
+    told = tell(Case(number=1, faults=(crash, gone)))
+    assert told.ending is Ending.RESTARTED
+    assert told.broken == ()
 
 
 # Campaigns
@@ -246,7 +347,11 @@ def test_scripted_faults_are_what_is_said():
 def test_interesting_moves_are_what_they_are_for():
     numbers = interesting(0, 3000)
     assert len(numbers) == 3
-    assert draw(0, numbers[0]).faults[0].kind is Kind.SOURCE_CRASH
+    kinds = [draw(0, number).faults[0].kind for number in numbers]
+    assert kinds == [Kind.SOURCE_CRASH, Kind.SPLIT_BRAIN, Kind.VOLUME_LOSS]
+    scripted = [read_fault("link-loss@handover")]
+    told = [tell(draw(0, number, scripted)) for number in interesting(0, 100, 2, scripted)]
+    assert len({one.ending for one in told}) == 2
 
 
 def test_phases_follow_one_another():

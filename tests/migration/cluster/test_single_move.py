@@ -33,8 +33,9 @@ FORCED = {
     "virtual-networks": ({"b_network": "other", "db": 'switch = "other"'}, "network", "b"),
     "vlans": ({"b_switch": "vlans = [10]", "vm": "vlan = 20"}, "network", "b"),
     "mtu": ({"a_switch": "mtu = 9000", "vm": "mtu = 9000"}, "full frames", "b"),
-    "storage-driver": ({"b": 'storage_driver_for = "2008"'}, "disk", "b"),
-    "pending-reboot": ({"b": "pending_reboot = true"}, "restart", "b"),
+    "storage-driver": ({"b": 'storage_driver_for = "2008"'}, "disk", "a"),
+    "pending-reboot": ({"b": "pending_reboot = true"}, "restart", "a"),
+    "csv": ({"volume": "csv = false"}, "handover", "a"),
     "blackout": ({"vm": 'working_set = "2GiB"\ndirty = "4GB/s"\npeak = 1.0'}, "done", "b"),
 }
 
@@ -60,6 +61,34 @@ def test_an_unmet_requirement_refuses_by_name_and_forced_does_as_said(check):
 def test_without_clustering_there_is_no_quick_migration_either():
     forced = move_one(cluster(b='os = "2008 R2 Standard"'), "web", "b", force=True)
     assert (forced.phase, forced.on.name, forced.pause_ns) == ("setup", "a", 0)
+
+
+def test_forced_it_fails_by_the_check_that_refused_it():
+    both = cluster(b="member = false", vm='owners = ["a"]')
+    assert move_one(both, "web", "b").refused.check.id == "cluster-membership"
+    assert "(cluster-membership)" in move_one(both, "web", "b", force=True).outcome
+
+
+def test_quick_migration_cannot_restore_on_another_vendor():
+    older = 'os = "2008 Enterprise"'
+    mixed = cluster(a=older, b=f'{older}\nprocessor = "Opteron 2435"')
+    forced = move_one(mixed, "web", "b", force=True)
+    assert forced.on.name == "a"
+    assert "cannot restore it (processor-vendor)" in forced.outcome
+
+
+def test_a_forced_move_that_does_not_converge_is_rolled_back():
+    found = cluster(vm='dirty = "4GB/s"\npeak = 1.0')
+    endless = type(found)(**{**found.__dict__, "policy": "qemu"})
+    forced = move_one(endless, "web", "b", force=True)
+    assert not forced.plan.completed
+    assert (forced.on.name, forced.pause_ns) == ("a", 0)
+    assert "rolled back (blackout)" in forced.outcome
+
+
+def test_a_restart_loses_every_session():
+    forced = move_one(cluster(b="pending_reboot = true"), "web", "b", force=True, sessions=3)
+    assert (forced.sessions[0]["survived"], forced.sessions[0]["reset"]) == (0, 3)
 
 
 def test_every_check_that_fails_a_move_has_its_phase():
