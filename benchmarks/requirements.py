@@ -29,14 +29,18 @@ _SOUND = """
 witness = "quorum"
 [[cluster.network]]
 name = "lan"
-uses = ["client", "heartbeat", "csv"]
+uses = ["client", "heartbeat"]
 [[cluster.network]]
 name = "live"
 uses = ["live-migration"]
+[[cluster.network]]
+name = "beat"
+uses = ["heartbeat", "csv"]
 [[cluster.host]]
 name = "source"
 addresses.lan = "10.0.0.1/24"
 addresses.live = "10.0.1.1/24"
+addresses.beat = "10.0.2.1/24"
 {source}
 [[cluster.host.switch]]
 name = "external"
@@ -45,6 +49,7 @@ name = "external"
 name = "target"
 addresses.lan = "{address}"
 addresses.live = "10.0.1.2/24"
+addresses.beat = "10.0.2.2/24"
 {target}
 [[cluster.host.switch]]
 name = "{network}"

@@ -177,12 +177,13 @@ def show(
         ("VM-seconds down", "vm_down_s", ",.0f"),
         ("moves", "moves", ",d"),
         ("seconds of moving", "moving_s", ",.0f"),
+        ("processor time of dirty logs, s", "dirty_log_cpu_s", ".2f"),
         ("blackout of all moves, s", "blackout_s", ".3f"),
         ("longest blackout, s", "longest_blackout_s", ".3f"),
     ):
         rows.append((title, *(format(one[key], form) for one in both)))
     for row in rows:
-        if any(cell not in ("0", "0.000") for cell in row[1:]):
+        if any(cell not in ("0", "0.00", "0.000") for cell in row[1:]):
             table.add_row(*row)
     console.print(table)
     shown = day.moves if top is None else day.moves[:top]

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from migration.cluster.findings import Finding
+    from migration.cluster.model import Host
     from migration.cluster.wizard import Validation
 
 SCHEMA = "vswitch.cluster-validate/1"
@@ -83,6 +84,7 @@ def show(console: Console, found: Validation, show_all: bool) -> None:
     from rich.markup import escape
 
     from migration.cluster.findings import Category, counted
+    from migration.cluster.host_checks import groups_of
 
     cluster = found.cluster
     console.print(
@@ -90,6 +92,8 @@ def show(console: Console, found: Validation, show_all: bool) -> None:
         f"{len(cluster.volumes)} volumes; {cluster.quorum}"
         + (f", witness '{escape(cluster.witness)}'" if cluster.witness else "")
     )
+    for hosts in groups_of(cluster.hosts, lambda host: (host.at, host.system.name)).values():
+        console.print(f"  {escape(_inventory(hosts))}", soft_wrap=True)
     for category in Category:
         said = [one for one in found.findings if one.check.category is category]
         passed = [one for one in said if one.result.value == "pass"]
@@ -105,6 +109,24 @@ def show(console: Console, found: Validation, show_all: bool) -> None:
     console.print(
         f"\n{counts['pass']} passed, {counts['warning']} warnings, {counts['fail']} failed: "
         f"the hosts {verdict}."
+    )
+
+
+def _inventory(hosts: list[Host]) -> str:
+    """Return what hosts of one section are, in a line."""
+    from migration.cluster.host_checks import listed
+    from migration.cluster.model import GIB
+
+    one = hosts[0]
+    translation = one.translation
+    shadow = (
+        f", {translation.bytes_per_vm / 2**20:.0f} MiB a VM" if translation.bytes_per_vm else ""
+    )
+    return (
+        f"{listed([host.name for host in hosts])}: {one.processor.name} ({one.processor.vendor}), "
+        f"{one.logical_processors} logical processors, {one.memory_bytes / GIB:g} GiB, {one.system.name} "
+        f"{one.install}, {one.queues} VM queues, {translation.name} for {translation.share:.0%} of the "
+        f"processors{shadow}"
     )
 
 

@@ -155,6 +155,10 @@ class Day:
         """Moves that ended at their target."""
         return [one for one in self.moves if one.outcome == "completed"]
 
+    def dirty_log_s(self, record: MoveRecord) -> float:
+        """Return the processor time that the dirty log of a move costs its source, in seconds."""
+        return self.cluster.hosts[record.source].translation.tracking(record.plan)
+
     @property
     def longest(self) -> MoveRecord | None:
         """The move with the longest blackout."""
@@ -183,6 +187,7 @@ class Day:
             "vm_down_s": round(totals.vm_down_s, 1),
             "bytes_sent": sum(one.plan.bytes_sent for one in done),
             "moving_s": round(sum(one.plan.end_ns for one in done) / 1e9, 1),
+            "dirty_log_cpu_s": round(sum(self.dirty_log_s(one) for one in done), 3),
             "blackout_s": round(sum(one.plan.blackout_ns for one in done) / 1e9, 3),
             "longest_blackout_s": round(
                 max((one.plan.blackout_ns for one in done), default=0) / 1e9, 3
@@ -211,6 +216,7 @@ class Day:
                     "waited_s": one.waited_ns / 1e9,
                     "load": round(one.load, 3),
                     "outcome": one.outcome,
+                    "dirty_log_cpu_s": round(self.dirty_log_s(one), 4),
                     "move": one.plan.to_dict(),
                 }
                 for one in self.moves

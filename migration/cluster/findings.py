@@ -106,7 +106,8 @@ CHECKS: dict[str, Check] = {
               "Full frames are dropped as too long on the target: bulk connections stall and time out, small requests go on."),
         Check("cluster-subnets", Category.NETWORK,
               "The hosts' addresses on a cluster network are in one subnet.",
-              "The VM keeps its address, which is not of the target's subnet: nobody reaches it."),
+              "Clients reach the VM no more, whose address is not of the target's subnet; without the network for moves, "
+              "none begins."),
         Check("migration-network", Category.NETWORK,
               "Live moves have a network of their own of 1 Gbit/s or more.",
               "Moves take longer, and take rate from clients or from redirected I/O."),

@@ -14,55 +14,13 @@ from typing import Any
 
 from migration.cluster.curves import Curve
 from migration.cluster.processors import Processor
+from migration.cluster.releases import OperatingSystem
 from migration.cluster.translation import Translation, translation_of
 from vswitch.toml_lines import line_of
 
 Where = tuple[str | int, ...]
 GIB = 2**30
 MIB = 2**20
-
-
-@dataclass(frozen=True)
-class OperatingSystem:
-    """A release of the host's system.
-
-    Parameters
-    ----------
-    name : str
-    level : str
-        Release whose rules hold: ``2008``, ``2008 R2``, ``2012``.
-    clusters : bool
-        Whether the edition has failover clustering.
-    live : bool
-        Whether the release has live migration.
-    most_nodes : int
-        Nodes of a cluster.
-    moves : int
-        Live moves that a node takes part in at a time.
-    """
-
-    name: str
-    level: str
-    clusters: bool
-    live: bool
-    most_nodes: int
-    moves: int
-
-
-OPERATING_SYSTEMS: dict[str, OperatingSystem] = {
-    one.name: one
-    for one in (
-        OperatingSystem("2008 Enterprise", "2008", True, False, 16, 0),
-        OperatingSystem("2008 R2 Standard", "2008 R2", False, False, 0, 0),
-        OperatingSystem("2008 R2 Enterprise", "2008 R2", True, True, 16, 1),
-        OperatingSystem("2008 R2 Datacenter", "2008 R2", True, True, 16, 1),
-        OperatingSystem("Hyper-V Server 2008 R2", "2008 R2", True, True, 16, 1),
-        OperatingSystem("2012 Standard", "2012", True, True, 64, 2),
-        OperatingSystem("2012 Datacenter", "2012", True, True, 64, 2),
-        OperatingSystem("Hyper-V Server 2012", "2012", True, True, 64, 2),
-    )
-}
-"""Name -> release. One move a node before 2012 (windowsitpro); two are 2012's default (believed)."""
 
 
 @dataclass(frozen=True)
@@ -513,7 +471,10 @@ class Cluster:
     def migration_network(self) -> ClusterNetwork:
         """Network of live moves: one for them alone, else the fastest for them, else the fastest."""
         meant = [one for one in self.networks if "live-migration" in one.uses]
-        return max(meant or self.networks, key=lambda one: (len(one.uses) == 1, one.bytes_per_s))
+        return max(
+            meant or self.networks,
+            key=lambda one: (one.uses == {"live-migration"}, one.bytes_per_s),
+        )
 
     @cached_property
     def remembered(self) -> dict[Any, Any]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from migration.cluster.findings import Finding, Result, finding
-from migration.cluster.model import GIB, Cluster, Host, Vm
+from migration.cluster.model import GIB, Cluster, ClusterNetwork, Host, Vm
 from migration.cluster.processors import missing
 from migration.cluster.storage import reach
 from migration.cluster.survival import endured_ns
@@ -148,17 +148,29 @@ def _mtu(cluster: Cluster, vm: Vm, source: Host, target: Host) -> Finding | None
     )  # fmt: skip
 
 
-def _subnet(cluster: Cluster, vm: Vm, source: Host, target: Host) -> Finding | None:
-    for name in (one.name for one in cluster.networks):
-        here, there = source.subnets.get(name), target.subnets.get(name)
-        if here and there and here != there:
-            return finding(
-                "cluster-subnets", Result.FAIL, target.name,
-                f"on '{name}' {source.name} is in {here} ({cluster.line(source, 'addresses')}), "
-                f"{target.name} in {there} ({cluster.line(target, 'addresses')})",
-                f"give both addresses of one subnet on '{name}'",
-            )  # fmt: skip
+def split_network(cluster: Cluster, source: Host, target: Host) -> ClusterNetwork | None:
+    """Return the first network on which two hosts are not in one subnet; clients' networks first."""
+    if not (source.addresses and target.addresses):
+        return None  # on all of them
+    for network in sorted(cluster.networks, key=lambda one: "client" not in one.uses):
+        if source.subnets.get(network.name) != target.subnets.get(network.name):
+            return network
     return None
+
+
+def _subnet(cluster: Cluster, vm: Vm, source: Host, target: Host) -> Finding | None:
+    network = split_network(cluster, source, target)
+    if network is None:
+        return None
+    here, there = (
+        f"{host.name} is {'in ' + subnet if (subnet := host.subnets.get(network.name)) else 'not on it'} "
+        f"({cluster.line(host, 'addresses')})"
+        for host in (source, target)
+    )
+    return finding(
+        "cluster-subnets", Result.FAIL, target.name, f"on '{network.name}' {here}, {there}",
+        f"give both addresses of one subnet on '{network.name}'",
+    )  # fmt: skip
 
 
 def _storage(cluster: Cluster, vm: Vm, source: Host, target: Host) -> Finding | None:

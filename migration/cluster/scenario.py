@@ -8,7 +8,6 @@ from pathlib import Path
 
 from migration.cluster.curves import SHAPES, Curve
 from migration.cluster.model import (
-    OPERATING_SYSTEMS,
     RESOURCES,
     Cluster,
     ClusterNetwork,
@@ -24,6 +23,7 @@ from migration.cluster.model import (
     Where,
 )
 from migration.cluster.processors import processor
+from migration.cluster.releases import OPERATING_SYSTEMS
 from migration.cluster.sections import (
     ClusterNetworkSection,
     ClusterSection,

@@ -12,8 +12,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from migration.cluster.curves import SHAPES
-from migration.cluster.model import OPERATING_SYSTEMS
 from migration.cluster.processors import PROCESSORS, processor
+from migration.cluster.releases import OPERATING_SYSTEMS
 from migration.cluster.storage import POLICIES
 from migration.links import payload_rate
 from migration.policies import policy as policy_named

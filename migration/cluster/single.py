@@ -18,7 +18,7 @@ from migration import quick
 from migration.cluster.curves import Loads
 from migration.cluster.findings import Finding, Result
 from migration.cluster.model import Cluster, Host, Vm
-from migration.cluster.move_checks import move_findings
+from migration.cluster.move_checks import move_findings, split_network
 from migration.cluster.sessions import FOR_GOOD_NS, forgotten, through
 from migration.cluster.storage import ARBITRATE_NS, PDO_REMOVE_NS
 from migration.cluster.transfer import transfer
@@ -189,7 +189,9 @@ def _made(
     failed = [one.check.id for one in found if one.result is Result.FAIL]
     phases: dict[str, str] = {}
     for name in failed:  # the first check of a phase is the one that refuses
-        phases.setdefault(PHASES[name], name)
+        split = split_network(cluster, source, target) if name == "cluster-subnets" else None
+        inside = split is not None and "client" not in split.uses
+        phases.setdefault("setup" if inside else PHASES[name], name)
     if "quick" in phases and not (source.system.clusters and target.system.clusters):
         phases = {"setup": phases["quick"]}  # without a cluster there is no Quick Migration either
     phase = next((one for one in _ORDER if one in phases), "done")

@@ -109,6 +109,7 @@ def _rows(day: Day, plain: Day) -> Iterator[tuple[str, str, str]]:
         ("vm_down_s", "VM-seconds down"),
         ("moves", "moves"),
         ("waited_s", "seconds that moves waited for a host"),
+        ("dirty_log_cpu_s", "processor seconds of dirty logs"),
     ):
         yield title, f"{both[0][key]:,.0f}", f"{both[1][key]:,.0f}"
 

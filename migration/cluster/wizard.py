@@ -101,9 +101,23 @@ def inventory(cluster: Cluster) -> dict[str, Any]:
                 "features": sorted(host.processor.features),
                 "logical_processors": host.logical_processors,
                 "translation": host.translation.name,
+                "translation_share": host.translation.share,
+                "translation_bytes_per_vm": host.translation.bytes_per_vm,
                 "memory_bytes": host.memory_bytes,
                 "os": host.system.name,
                 "install": host.install,
+                "domain": host.domain,
+                "member": host.member,
+                "switches": [
+                    {
+                        "name": each.name,
+                        "mtu": each.mtu,
+                        "queues": each.queues,
+                        "bytes_per_s": each.bytes_per_s,
+                        "vlans": None if each.vlans is None else sorted(each.vlans),
+                    }
+                    for each in host.switches
+                ],
                 "service_pack": host.service_pack,
                 "drivers": dict(host.drivers),
                 "vm_queues": host.queues,
@@ -120,7 +134,11 @@ def inventory(cluster: Cluster) -> dict[str, Any]:
                 "name": one.name,
                 "csv": one.csv,
                 "coordinator": one.coordinator,
-                "paths": sum(path.count for path in one.paths_of(one.coordinator)),
+                "redirected": one.redirected,
+                "paths": {
+                    host.name: sum(path.count for path in one.paths_of(host.name))
+                    for host in cluster.hosts
+                },
             }
             for one in cluster.volumes
         ],

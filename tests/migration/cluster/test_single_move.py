@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from clusters import cluster
 
@@ -25,7 +27,7 @@ FORCED = {
     "memory-free": ({"b": 'memory = "3GiB"\nreserve = "1GiB"'}, "setup", "a"),
     "possible-owners": ({"vm": 'owners = ["a"]'}, "setup", "a"),
     "edition": ({"a": 'os = "2008 Enterprise"', "b": 'os = "2008 Enterprise"'}, "quick", "b"),
-    "cluster-subnets": ({"b_live": "10.0.9.2/24"}, "network", "b"),
+    "cluster-subnets": ({"b_live": "10.0.9.2/24"}, "setup", "a"),
     "os-level": ({"b": 'install = "core"'}, "device state", "a"),
     "processor-vendor": ({"b": 'processor = "Opteron 2435"'}, "device state", "a"),
     "processor-features": ({"b": 'processor = "Xeon X5460"'}, "device state", "a"),
@@ -67,6 +69,20 @@ def test_forced_it_fails_by_the_check_that_refused_it():
     both = cluster(b="member = false", vm='owners = ["a"]')
     assert move_one(both, "web", "b").refused.check.id == "cluster-membership"
     assert "(cluster-membership)" in move_one(both, "web", "b", force=True).outcome
+
+
+def test_another_subnet_of_clients_is_no_way_to_reach_the_vm():
+    found = cluster()
+    b = found.hosts[1]
+    moved = replace(b, addresses={**b.addresses, "client": "10.9.9.2/24"})
+    apart = replace(found, hosts=(found.hosts[0], moved))
+    forced = move_one(apart, "web", "b", force=True)
+    assert (forced.phase, forced.on.name) == ("network", "b")
+    gone = replace(b, addresses={"client": "10.0.1.2/24", "csv": "10.0.2.2/24"})
+    apart = replace(found, hosts=(found.hosts[0], gone))
+    refused = move_one(apart, "web", "b")
+    assert refused.refused.check.id == "cluster-subnets"
+    assert "b is not on it" in refused.refused.evidence
 
 
 def test_quick_migration_cannot_restore_on_another_vendor():
