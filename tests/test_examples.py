@@ -39,6 +39,12 @@ SHOWN = {
         "dropped: stalls 1.68 to 1.70 s; the first one dies 817 s later",
         "held: stalls 1.00 to 1.02 s",
     ],
+    "run_a_cluster.py": [
+        "sound",
+        "mover False: 488 host-minutes overloaded, 0 moves",
+        "mover True: 0 host-minutes overloaded, 3 moves",
+        "web1: node1 has 88% of its processors in use, above 85% since 09:55",
+    ],
     "plan_a_move.py": [
         "live        19.7",
         "quick       17.32 s in all, blackout   17316.6 ms",

@@ -310,8 +310,9 @@ def test_one_path_of_two_is_enough_and_the_policy_says_what_is_left():
     assert first.endswith("waits 1 s, then goes over 1 paths, 400 MB/s for all")
     assert again == "b reaches 'csv1' over 2 paths again"
     assert day.totals.vm_down_s == 0
-    alone = run(cluster(path='policy = "failover-only"', rest=lost_paths(paths=1)))
-    assert said(alone, "storage")[0].endswith("400 MB/s for all")
+    failover = 'count = 3\npolicy = "failover-only"'
+    alone = run(cluster(path=failover, rest=lost_paths(paths=1)))
+    assert said(alone, "storage")[0].endswith("over 2 paths, 400 MB/s for all")
     two = run(cluster(rest=lost_paths(paths=1) + lost_paths(paths=1, at="04:00")))
     assert "goes by a" in said(two, "storage")[1]
 
