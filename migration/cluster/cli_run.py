@@ -111,7 +111,7 @@ def run(
         show(console, day, plain, replayed, None if show_all else TOP)
         if output is not None:
             click.echo(f"written to {output}: run.json, moves.csv, timeline.html")
-    if any(one["timed_out"] + one["reset"] for one in replayed):
+    if any(one["timed_out"] + one["reset"] for one in replayed) or plain.broken or day.broken:
         sys.exit(1)
 
 
@@ -186,6 +186,12 @@ def show(
         if any(cell not in ("0", "0.00", "0.000") for cell in row[1:]):
             table.add_row(*row)
     console.print(table)
+    broken = sorted({*plain.broken, *day.broken})
+    console.print(
+        f"invariants held {plain.checks + day.checks:,} times"
+        if not broken
+        else f"[red]invariants that did not hold: {', '.join(broken)}[/red]"
+    )
     shown = day.moves if top is None else day.moves[:top]
     for one in shown:
         vm = cluster.vms[one.vm]

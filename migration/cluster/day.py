@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from migration.cluster.curves import Loads
 from migration.cluster.day_faults import Breakage
+from migration.cluster.day_invariants import Watch
 from migration.cluster.day_records import HOUR_NS, MINUTE_NS, Day, Event, MoveRecord, clock
 from migration.cluster.model import RESOURCES, Cluster, Maintenance
 from migration.cluster.monitor import Monitor
@@ -123,9 +124,11 @@ class _Run:
         end = round(self.day.hours * 3_600_000_000_000)
         step = self.cluster.mover.interval_ns
         now = 0
-        self.breakage.check_quorum(now)
+        self.breakage.start()
+        watch = Watch(self)
         while True:
             self._until(now)
+            watch.look()
             self.usage.read(now)
             use = self.usage.of_hosts()
             if now % SAMPLE_NS == 0:
@@ -142,6 +145,7 @@ class _Run:
             self._begin_waiting(now)
             now = following
         self.breakage.close(end)
+        self.day.checks, self.day.broken = watch.checks, dict(watch.broken)
         return self.day
 
     def _until(self, now: int) -> None:
@@ -300,6 +304,10 @@ class _Run:
                 spent += one.translation.tracking(plan)
             found.append((host, spent / seconds))
         return found
+
+    def held(self, record: MoveRecord) -> float:
+        """Return the memory that a move under way has reserved, in bytes."""
+        return self._held[record.number][0]
 
     def _release(self, record: MoveRecord) -> None:
         """Give back what a move held of its hosts."""

@@ -45,9 +45,9 @@ class Breakage:
         self.gone: set[str] = set()
         self._coordinator = {one.name: one.coordinator for one in run.cluster.volumes}
         self._homeless: dict[int, None] = {}
-        self._booting: set[int] = set()
+        self.booting: dict[int, tuple[int, float]] = {}
         self._without_disk: set[int] = set()
-        self._stopped = False
+        self.stopped = False
         self._told: set[int] = set()
         self._down_since: dict[int, int] = {}
 
@@ -61,6 +61,38 @@ class Breakage:
                 if (host.name, volume.name) in self.lost:
                     mask[n] = not paths_left(volume, host.name, self.lost)
         return mask
+
+    @property
+    def boots(self) -> npt.NDArray[np.bool_]:
+        """Which VMs are being started anew."""
+        mask = np.zeros(len(self._run.cluster.vms), bool)
+        mask[list(self.booting)] = True
+        return mask
+
+    def start(self) -> None:
+        """Begin: what is on a host that is no member starts anew on one that is."""
+        usage = self._run.usage
+        outside = np.flatnonzero(~usage.online[usage.host_of]).tolist()
+        if outside:
+            text = (
+                f"{len(outside)} VMs begin on hosts that are no members, and start anew elsewhere"
+            )
+            self._run.note(0, "restart", -1, text)
+            self._down(outside, 0)
+            self._homeless.update(dict.fromkeys(outside))
+        self.check_quorum(0)
+
+    def without_disk(self) -> bool:
+        """Tell whether a VM runs where its disk cannot be reached."""
+        run = self._run
+        if not self.lost and not self.gone:
+            return False
+        return any(
+            self._on(host, volume.name)
+            for volume in run.cluster.volumes
+            for host in range(len(run.names))
+            if volume.name in self.gone or not self._reaches(volume, host)
+        )
 
     def begin(self, fault: DayFault, now: int) -> None:
         """Let something break."""
@@ -149,8 +181,8 @@ class Breakage:
         run = self._run
         present = self._present()
         held = self._held_by(present)
-        if not held and not self._stopped:
-            self._stopped = True
+        if not held and not self.stopped:
+            self.stopped = True
             up = [int(vm) for vm in np.flatnonzero(run.usage.up)]
             run.note(
                 now, "quorum", -1,
@@ -158,8 +190,8 @@ class Breakage:
             )  # fmt: skip
             self._down(up, now)
             self._homeless.update(dict.fromkeys(up))
-        elif held and self._stopped:
-            self._stopped = False
+        elif held and self.stopped:
+            self.stopped = False
             run.note(now, "quorum", -1, "the cluster has quorum again")
             self.retry(now)
 
@@ -268,7 +300,7 @@ class Breakage:
 
     def _resume(self, vm: int, now: int) -> None:
         """Let a VM that stood still go on where it is, or start it anew where its host is gone."""
-        gone = self._stopped or self._run.cluster.vms[vm].volume in self.gone
+        gone = self.stopped or self._run.cluster.vms[vm].volume in self.gone
         if not gone and self._run.usage.online[self._run.usage.host_of[vm]]:
             self._up(vm, now)
         else:
@@ -303,9 +335,9 @@ class Breakage:
     def _restart(self, vm: int, now: int) -> None:
         """Start a VM anew on the best host, or remember that none has room."""
         run = self._run
-        if run.usage.up[vm] or vm in self._booting or vm in self._homeless:
+        if run.usage.up[vm] or vm in self.booting or vm in self._homeless:
             return
-        if self._stopped or run.cluster.vms[vm].volume in self.gone:
+        if self.stopped or run.cluster.vms[vm].volume in self.gone:
             self._homeless[vm] = None
             return
         closed = ~run.usage.online | run.draining | self.closed_for(vm)
@@ -328,11 +360,11 @@ class Breakage:
             return
         target = choice.host
         self._told.discard(vm)
-        self._booting.add(vm)
         run.usage.place(vm, target)
         run.placement.started(vm, target)
         held = run.usage.taken(vm, target)
         run.usage.reserved[target] += held
+        self.booting[vm] = target, held
         run.note(
             now, "restart", target,
             f"{one.name} starts anew on {run.names[target]}, its services are back in {(ARBITRATE_NS + one.boot_ns) / 1e9:g} s",
@@ -340,7 +372,7 @@ class Breakage:
 
         def booted(when: int) -> None:
             run.usage.reserved[target] -= held
-            self._booting.discard(vm)
+            del self.booting[vm]
             self._resume(vm, when)
 
         run.at(now + ARBITRATE_NS + one.boot_ns, booted)
@@ -353,7 +385,7 @@ class Breakage:
         if volume.csv or len(run.cluster.vms_of(volume.name)) < 2:
             return mask
         for n, other in enumerate(run.cluster.vms):
-            if n != vm and other.volume == volume.name and (run.usage.up[n] or n in self._booting):
+            if n != vm and other.volume == volume.name and (run.usage.up[n] or n in self.booting):
                 mask[:] = True
                 mask[run.usage.host_of[n]] = False
                 break

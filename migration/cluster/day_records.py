@@ -136,6 +136,10 @@ class Day:
         VMs on each host.
     declined : dict of str to int
         Why a host that was short was left alone, by cause, once an episode.
+    checks : int
+        How often the invariants were held.
+    broken : dict of str to int
+        Invariant -> how often it did not hold; see :mod:`migration.cluster.day_invariants`.
     """
 
     cluster: Cluster
@@ -149,6 +153,8 @@ class Day:
     samples: list[npt.NDArray[np.float32]] = field(default_factory=list)
     counts: list[npt.NDArray[np.int32]] = field(default_factory=list)
     declined: dict[str, int] = field(default_factory=dict)
+    checks: int = 0
+    broken: dict[str, int] = field(default_factory=dict)
 
     @property
     def completed(self) -> list[MoveRecord]:
@@ -193,6 +199,7 @@ class Day:
                 max((one.plan.blackout_ns for one in done), default=0) / 1e9, 3
             ),
             "waited_s": round(sum(one.waited_ns for one in self.moves) / 1e9, 1),
+            "invariants": {"checks": self.checks, "violations": dict(self.broken)},
         }
 
     def to_dict(self) -> dict[str, Any]:

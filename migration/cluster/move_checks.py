@@ -220,7 +220,7 @@ STATIC: tuple[MoveCheck, ...] = (
 
 AT_HOME = frozenset({"virtual-networks", "vlans", "mtu", "shared-storage"})
 """Of them, those that hold for a VM on its own host too."""
-COLD = AT_HOME | {"cluster-membership", "possible-owners"}
+COLD = AT_HOME | {"possible-owners"}
 """Of them, those that hold for a VM that is started anew: it brings no state with it."""
 
 

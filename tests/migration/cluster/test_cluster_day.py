@@ -9,7 +9,8 @@ import pytest
 from clusters import cluster
 
 from migration.cluster.curves import SHAPES, Curve, Loads
-from migration.cluster.day import run
+from migration.cluster.day import _Run, run
+from migration.cluster.day_faults import Breakage
 from migration.cluster.day_records import clock
 from migration.cluster.model import MoverSettings
 from migration.cluster.monitor import Monitor
@@ -438,6 +439,7 @@ def test_a_move_sends_the_memory_that_its_vm_holds():
     assert transfer(found, found.vms[0], float(usage.load[0])).memory_bytes == 9 * 2**30
 
 
+@pytest.mark.compiled
 def test_a_move_that_does_not_converge_leaves_its_vm_where_it_was():
     endless = CROWDED.replace('"20MB/s"', '"4GB/s"') + EMPTY_A
     found = cluster(rest=endless)
@@ -445,3 +447,72 @@ def test_a_move_that_does_not_converge_leaves_its_vm_where_it_was():
     failed = [one for one in day.moves if one.outcome == "rolled back: it did not converge"]
     assert failed
     assert not day.completed or all(one.plan.completed for one in day.completed)
+
+
+HOSTS = ("a", "b", "c")
+
+
+def drawn(seed):
+    """Work and faults of every kind at times and places drawn from a seed, on three hosts."""
+    random = np.random.default_rng(seed)
+
+    def clock_of():
+        return f"{random.integers(0, 24):02d}:{random.integers(0, 60):02d}"
+
+    parts = ['[[cluster.host]]\nname = "c"\nmemory = "24GiB"\n']
+    for _ in range(random.integers(0, 3)):
+        length = random.integers(1, 90)
+        parts.append(
+            f'[[cluster.maintenance]]\nat = "{clock_of()}"\nlength = "{length}min"\nhosts = ["{random.choice(HOSTS)}"]\n'
+        )
+    for _ in range(random.integers(1, 7)):
+        kind = random.choice(["host-crash", "path-loss", "volume-loss"])
+        part = f'[[cluster.fault]]\nkind = "{kind}"\nat = "{clock_of()}"\n'
+        if kind != "volume-loss":
+            part += f'host = "{random.choice(HOSTS)}"\n'
+        if kind != "host-crash":
+            part += 'volume = "csv1"\n'
+        if kind == "path-loss":
+            part += f"paths = {random.integers(0, 3)}\n"
+        if random.random() < 0.8:
+            part += f'back = "{random.integers(1, 7200)}s"\n'
+        parts.append(part)
+    csv = "" if random.random() < 0.7 else "csv = false"
+    vms = CROWDED if not csv else CROWDED.replace('host = ["a"]', 'host = ["a"]\nvolume = "quorum"')
+    return cluster(volume=csv, rest=vms + "".join(parts))
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_invariants_hold_whatever_breaks_and_whenever(seed):
+    day = run(drawn(seed), seed=seed)
+    assert day.broken == {}
+    assert day.checks == 24 * 60 + 1
+
+
+def test_invariants_of_a_day_are_no_tautologies(monkeypatch):
+    crash = CRASH_A + 'back = "1h"\n'
+    assert run(crowded(crash + EMPTY_A)).broken == {}
+    with monkeypatch.context() as patch:
+        patch.setattr(Breakage, "_down", lambda breakage, vms, now: None)
+        assert "on-a-host" in run(crowded(crash)).broken
+    with monkeypatch.context() as patch:
+        patch.setattr(_Run, "_release", lambda day, record: day.moving.pop(record.vm, None))
+        assert {"one-at-a-time", "memory-held"} <= set(run(crowded()).broken)
+    with monkeypatch.context() as patch:
+        patch.setattr(Usage, "give_queue", lambda usage, vm: usage.queued.__setitem__(vm, True))
+        assert "queues-held" in run(cluster(a_switch="queues = 2", rest=CROWDED)).broken
+    lonely = crowded(CRASH_A)
+    alone = type(lonely)(**{**lonely.__dict__, "quorum": "node-majority", "witness": ""})
+    with monkeypatch.context() as patch:
+        patch.setattr(Breakage, "_down", lambda breakage, vms, now: None)
+        assert "majority" in run(alone).broken
+
+
+def test_vms_on_hosts_that_are_no_members_start_on_those_that_are():
+    day = run(cluster(b="member = false"), hours=1)
+    assert (
+        said(day, "restart")[0]
+        == "1 VMs begin on hosts that are no members, and start anew elsewhere"
+    )
+    assert day.counts[-1].tolist() == [2, 0]
+    assert day.broken == {}
