@@ -365,6 +365,8 @@ class _Run:
             self.note(now, "maintenance", host, f"{self.names[host]} {why}; {work.what} skips it")
             self._schedule_work(work, number + 1, now)
             return
+        if self._needed(host, work, number, now):
+            return
         self.draining[host] = True
         here = np.flatnonzero((self.usage.host_of == host) & self.usage.up)
         self.note(
@@ -377,6 +379,15 @@ class _Run:
         for vm in here.tolist():
             self.leave(vm, now)
         self._emptied(host, now)
+
+    def _needed(self, host: int, work: Maintenance, number: int, now: int) -> bool:
+        """Tell whether the others are no majority without a host; then the next one's turn comes."""
+        if self.breakage.endures_loss():
+            return False
+        text = f"{work.what}: {self.names[host]} stays, since without it the others are no majority"
+        self.note(now, "quorum", host, text)
+        self._schedule_work(work, number + 1, now)
+        return True
 
     def leave(self, vm: int, now: int) -> None:
         """Ask for a move of a VM that is on a host which is being emptied, once."""
@@ -394,13 +405,8 @@ class _Run:
         if np.any((usage.host_of == host) & usage.up):
             return
         work, number = self._work.pop(host)
-        if not self.breakage.endures_loss():
+        if self._needed(host, work, number, now):  # since something broke meanwhile
             self.draining[host] = False
-            self.note(
-                now, "quorum", host,
-                f"{work.what}: {self.names[host]} stays, since without it the others are no majority",
-            )  # fmt: skip
-            self._schedule_work(work, number + 1, now)
             return
         usage.online[host] = False
         self.note(

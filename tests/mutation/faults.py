@@ -842,8 +842,8 @@ FAULTS = (
     Fault(
         "cluster: no work at a host that the majority needs",
         "migration/cluster/day.py",
-        "if not self.breakage.endures_loss():",
-        "if False:",
+        "        if self.breakage.endures_loss():\n",
+        "        if True:\n",
         ("tests/migration/cluster/test_cluster_day.py",),
     ),
 )

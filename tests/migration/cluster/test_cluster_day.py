@@ -279,10 +279,13 @@ def test_a_vm_that_arrives_at_a_host_that_is_emptied_leaves_it_again():
 def test_rolling_patch_leaves_out_a_host_that_crashes_while_it_is_emptied():
     both = '[[cluster.maintenance]]\nat = "10:00"\nlength = "10min"\nwhat = "patch"\n'
     crash = '[[cluster.fault]]\nkind = "host-crash"\nhost = "a"\nat = "10:01"\nback = "10min"\n'
-    day = run(crowded(both + crash), mover=False)
+    more = '[[cluster.host]]\nname = "more{n}"\ncount = 2\n'
+    day = run(crowded(more + both + crash), mover=False)
     assert "patch: a is back" not in said(day, "maintenance")
     assert "patch: b is back" in said(day, "maintenance")
     assert day.counts[-1].sum() == 10
+    two = run(crowded(both + crash), mover=False)
+    assert said(two, "quorum") == ["patch: b stays, since without it the others are no majority"]
 
 
 def test_a_host_without_which_there_is_no_majority_is_not_worked_on():
