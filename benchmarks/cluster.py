@@ -19,7 +19,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from fastpath import ROOT, Row, machine, table
+from fastpath import ROOT, Row, write_page
 
 from migration.cluster.model import Cluster
 from migration.cluster.scenario import build
@@ -192,11 +192,7 @@ def main() -> None:
         print(f"   {row.work}: {row.seen} (floor {row.floor}) {row.note}")
     if asked.dry_run:
         return
-    text = PAGE.read_text() if PAGE.exists() else _HEAD
-    head, _, rest = text.partition("<!-- table -->")
-    tail = rest.partition("<!-- end -->")[2]
-    body = f"\nMeasured on {machine()}; median of {asked.rounds} rounds.\n\n"
-    PAGE.write_text(f"{head}<!-- table -->{body}{table(made)}\n<!-- end -->{tail}")
+    write_page(PAGE, _HEAD, made, f"median of {asked.rounds} rounds")
 
 
 if __name__ == "__main__":

@@ -460,6 +460,24 @@ def machine() -> str:
     )
 
 
+def write_page(page: Path, empty: str, rows: list[Row], how: str) -> None:
+    """Write the rows between the marks of a page, with the machine and how they were measured.
+
+    Parameters
+    ----------
+    page : pathlib.Path
+    empty : str
+        What it begins as, where it is not there yet.
+    rows : list of Row
+    how : str
+    """
+    text = page.read_text() if page.exists() else empty
+    head, _, rest = text.partition("<!-- table -->")
+    tail = rest.partition("<!-- end -->")[2]
+    body = f"\nMeasured on {machine()}; {how}.\n\n"
+    page.write_text(f"{head}<!-- table -->{body}{table(rows)}\n<!-- end -->{tail}")
+
+
 def main() -> None:
     """Run the parts, print the table, write it into docs/performance.md."""
     parser = argparse.ArgumentParser(
@@ -482,12 +500,10 @@ def main() -> None:
                 rows.append(row)
     if options.dry_run:
         return
-    page = ROOT / "docs" / "performance.md"
-    text = page.read_text() if page.exists() else "# Performance\n\n<!-- table -->\n<!-- end -->\n"
-    head, _, rest = text.partition("<!-- table -->")
-    tail = rest.partition("<!-- end -->")[2]
-    body = f"\nMeasured on {machine()}; {options.bytes / 1e6:.0f} MB cold captures, median of {options.rounds} rounds.\n\n"
-    page.write_text(f"{head}<!-- table -->{body}{table(rows)}\n<!-- end -->{tail}")
+    write_page(
+        ROOT / "docs" / "performance.md", "# Performance\n\n<!-- table -->\n<!-- end -->\n", rows,
+        f"{options.bytes / 1e6:.0f} MB cold captures, median of {options.rounds} rounds",
+    )  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from fastpath import ROOT, Row, by_turns, capture_file, machine, network, table
+from fastpath import ROOT, Row, by_turns, capture_file, network, write_page
 
 import pcaps
 from nic.adapter import Adapter
@@ -155,12 +155,8 @@ def main() -> None:
                 rows.append(row)
     if options.dry_run:
         return
-    text = PAGE.read_text() if PAGE.exists() else _HEAD
-    head, _, rest = text.partition("<!-- table -->")
-    tail = rest.partition("<!-- end -->")[2]
-    size = f"{options.bytes / 1e6:.0f} MB captures, median of {options.rounds} rounds"
-    body = f"\nMeasured on {machine()}; {size}.\n\n"
-    PAGE.write_text(f"{head}<!-- table -->{body}{table(rows)}\n<!-- end -->{tail}")
+    how = f"{options.bytes / 1e6:.0f} MB captures, median of {options.rounds} rounds"
+    write_page(PAGE, _HEAD, rows, how)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from fastpath import ROOT, Row, by_turns, machine, table
+from fastpath import ROOT, Row, by_turns, write_page
 
 import pcaps
 from nic import lso_kernel, rsc_kernel, rss_kernel
@@ -373,11 +373,7 @@ def main() -> None:
                 rows.append(row)
     if options.dry_run:
         return
-    text = PAGE.read_text() if PAGE.exists() else _HEAD
-    head, _, rest = text.partition("<!-- table -->")
-    tail = rest.partition("<!-- end -->")[2]
-    body = f"\nMeasured on {machine()}; median of {options.rounds} rounds.\n\n"
-    PAGE.write_text(f"{head}<!-- table -->{body}{table(rows)}\n<!-- end -->{tail}")
+    write_page(PAGE, _HEAD, rows, f"median of {options.rounds} rounds")
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from migration.cluster.cli_options import seed_option
 from pcaps.errors import BadInput
 
 if TYPE_CHECKING:
@@ -36,14 +37,7 @@ Exit status: 0 all invariants held, 1 one did not, 2 bad input.
 
 @click.command("faults", epilog=_EXAMPLES)
 @click.option("--moves", metavar="N", type=int, default=10_000, show_default=True, help="How many.")
-@click.option(
-    "--seed",
-    metavar="N",
-    type=click.IntRange(0),
-    default=0,
-    show_default=True,
-    help="Of all that is drawn.",
-)
+@seed_option
 @click.option(
     "--fault", "scripted", metavar="KIND@PHASE", multiple=True,
     help="What breaks in every move, instead of what is drawn; may be repeated.",

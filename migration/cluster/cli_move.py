@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from migration.cluster.cli_options import seed_option
+
 if TYPE_CHECKING:
     from migration.cluster.single import SingleMove
 
@@ -38,14 +40,7 @@ Exit status: 0 done, 1 refused, or begun and not ended on the target, 2 bad inpu
     "--sessions", metavar="N", type=click.IntRange(0, 1_000_000), default=0,
     help="Replay N TCP sessions through it.",
 )  # fmt: skip
-@click.option(
-    "--seed",
-    metavar="N",
-    type=click.IntRange(0),
-    default=0,
-    show_default=True,
-    help="Of all that is drawn.",
-)
+@seed_option
 @click.option(
     "--json", "as_json", is_flag=True,
     help="One JSON object on standard output, nothing else there.",

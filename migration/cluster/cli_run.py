@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from migration.cluster.cli_options import seed_option
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -26,21 +28,14 @@ Examples:
   vswitch cluster run lab.toml --json | jq '.with.summary.overload_min'
 
 \b
-Exit status: 0 done, 1 a session was lost in a move, 2 bad input.
+Exit status: 0 done, 1 a session was lost in a move, or an invariant did not hold, 2 bad input.
 """
 
 
 @click.command("run", epilog=_EXAMPLES)
 @click.argument("scenario", type=click.Path(dir_okay=False))
 @click.option("--hours", metavar="N", type=float, default=24.0, show_default=True, help="How long.")
-@click.option(
-    "--seed",
-    metavar="N",
-    type=click.IntRange(0),
-    default=0,
-    show_default=True,
-    help="Of all that is drawn.",
-)
+@seed_option
 @click.option(
     "-o", "--output", metavar="DIR",
     help="Write run.json, moves.csv and timeline.html there, whole or not at all.",

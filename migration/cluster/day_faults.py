@@ -330,7 +330,7 @@ class Breakage:
         for vm in vms:
             record = self._run.moving.get(vm)
             if record is not None and record.outcome == "running":
-                self._run.end_early(record, "ended: the VM stands still", self._down_since[vm])
+                self._run.end_early(record, "ended: the VM stands still", now)
 
     def _restart(self, vm: int, now: int) -> None:
         """Start a VM anew on the best host, or remember that none has room."""
